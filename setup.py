@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pip build: makes the ROS interfaces with CMake (the same CMakeLists.txt colcon uses) and packs them with the code.
+
+The generated `lerf_ros.msg` and `lerf_ros.srv` go beside the Python code, the type-support libraries into the
+environment's own lib/, where the ROS wheels look for them. In editable mode (`make install`) the generated Python lands
+in the source tree, so there is one copy of the code only.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Distribution, find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent.resolve()
+BUILD = ROOT / "build" / f"pip-{hashlib.sha256(sys.prefix.encode()).hexdigest()[:8]}"
+STAGE = BUILD / "stage"
+
+
+def requirements(name: str) -> list[str]:
+    lines = (line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
+    return [line for line in lines if line]
+
+
+def version() -> str:
+    text = (ROOT / "package.xml").read_text()
+    return text.split("<version>")[1].split("</version>")[0]
+
+
+def build_interfaces(source: Path, name: str) -> None:
+    """Configure, compile and install one interface package into the stage."""
+    binary = BUILD / name
+    configure = ["cmake", "-S", str(source), "-B", str(binary), "-G", "Ninja", f"-DCMAKE_INSTALL_PREFIX={STAGE}",
+                 "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={sys.executable}"]
+    for command in (configure, ["cmake", "--build", str(binary), "--target", "install"]):
+        if subprocess.run(command).returncode:
+            raise SystemExit(f"{' '.join(command[:3])} failed: see its output above. The build needs the packages of "
+                             "requirements-ros.txt in this environment, cmake >= 3.21, ninja, g++ and the Python headers.")
+
+
+class BuildInterfaces(build_py):
+    def run(self) -> None:
+        in_tree = bool(self.editable_mode)
+        if not in_tree:
+            shutil.rmtree(Path(self.build_lib) / "lerf_ros", ignore_errors=True)
+        super().run()
+        shutil.rmtree(STAGE, ignore_errors=True)
+        build_interfaces(ROOT, "lerf_ros")
+        sourced = "ROS_DISTRO" in os.environ  # a real ROS brings its own tf2_msgs
+        if not sourced:
+            build_interfaces(ROOT / "compat" / "tf2_msgs", "tf2_msgs")
+        self.collect(ROOT if in_tree else Path(self.build_lib), in_tree, sourced)
+
+    def collect(self, dest: Path, in_tree: bool, sourced: bool) -> None:
+        """Put generated Python beside the code, and everything else into the environment's lib/ and share/."""
+        site = next(STAGE.glob("lib/python3*/site-packages"))
+        for kind in ("msg", "srv"):
+            shutil.rmtree(dest / "lerf_ros" / kind, ignore_errors=True)
+            shutil.copytree(site / "lerf_ros" / kind, dest / "lerf_ros" / kind)
+        for library in (site / "lerf_ros").glob("*.so"):
+            shutil.copy2(library, dest / "lerf_ros")
+        data: dict[str, list[str]] = {}
+        if not sourced and not in_tree:
+            shutil.copytree(site / "tf2_msgs", dest / "tf2_msgs", dirs_exist_ok=True)
+        elif not sourced:
+            platlib = Path(sysconfig.get_path("platlib")).relative_to(sys.prefix)
+            for file in (site / "tf2_msgs").rglob("*"):
+                if file.is_file():
+                    data.setdefault(str(platlib / file.parent.relative_to(site)), []).append(str(file.relative_to(ROOT)))
+        for file in (*(STAGE / "lib").rglob("*"), *(STAGE / "share").rglob("*")):
+            if file.is_file() and "site-packages" not in file.parts:
+                data.setdefault(str(file.parent.relative_to(STAGE)), []).append(str(file.relative_to(ROOT)))
+        self.distribution.data_files = sorted(data.items())
+
+
+class Binary(Distribution):
+    def has_ext_modules(self) -> bool:
+        return True  # the wheel holds compiled libraries: not "any platform"
+
+    def has_data(self) -> bool:
+        return bool(self.data_files)  # asked by setuptools' editable_wheel: install data_files there, too
+
+
+setup(
+    name="lerf_ros",
+    version=version(),
+    description="Language embedded radiance fields for robot arms, over ROS 2",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["lerf_ros", "lerf_ros.*"], exclude=["lerf_ros.msg*", "lerf_ros.srv*"]),
+    package_data={"lerf_ros": ["py.typed", "models/*/*"]},
+    install_requires=requirements("requirements.txt"),
+    distclass=Binary,
+    cmdclass={"build_py": BuildInterfaces},
+    entry_points={"console_scripts": ["lerf_node = lerf_ros.ros.node:main"]},
+)
