@@ -91,7 +91,7 @@ setup(
     version=version(),
     description="Language embedded radiance fields for robot arms, over ROS 2",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.11,<3.14",
     packages=find_packages(include=["lerf_ros", "lerf_ros.*"], exclude=["lerf_ros.msg*", "lerf_ros.srv*"]),
     package_data={"lerf_ros": ["py.typed", "models/*/*"]},
     install_requires=requirements("requirements.txt"),

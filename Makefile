@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# The developer's and the newcomer's whole interface; .ci/run calls the same targets.
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+SEED ?= 0
+SHELL := /bin/bash
+
+# A shell started by a Python of another environment with ROS wheels hands its libraries down; ours must find its own.
+ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+endif
+
+.PHONY: help install demo weights test test-all lint clean
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+install:  ## make .venv with everything in it (does nothing when nothing changed)
+	@VENV=$(VENV) scripts/install
+
+demo: install  ## simulated arm, live map, questions in words, one object lifted; SEED=n for another scene
+	$(PY) -m lerf_ros demo --seed $(SEED)
+
+weights: install  ## train the bundled encoder again, from the project's own renders
+	$(PY) -m lerf_ros weights
+
+test: install  ## all tests but the slow ones: real processes, real DDS
+	$(PY) -m pytest -m "not slow"
+
+test-all: install  ## the slow ones too
+	$(PY) -m pytest
+
+lint: install  ## ruff and mypy --strict
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+clean:  ## remove what building and testing made (not .venv)
+	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
