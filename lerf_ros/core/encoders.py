@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image-text encoders: one protocol, and open_clip models behind it.
+
+Everything the map and the queries know about language comes through `ImageTextEncoder`. An encoder holds no phrase and
+no query state; only finished text embeddings are remembered.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor, nn
+
+from lerf_ros.config import EncoderConfig
+from lerf_ros.errors import EncoderError
+
+log = logging.getLogger(__name__)
+
+CACHED_PHRASES = 4096
+LOCAL_DIR = "local-dir:"
+WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+SAME = 0.999
+"""Least cosine between embeddings of a faster evaluation and the plain one."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Logistic map from a relevancy to the probability that the object is there.
+
+    Attributes:
+        midpoint: relevancy at which the probability is one half.
+        slope: steepness, per unit of relevancy.
+        measured_on: what the two were fitted on; "" when they are only a guess.
+    """
+
+    midpoint: float = 0.6
+    slope: float = 20.0
+    measured_on: str = ""
+
+    def probability(self, relevancy: float) -> float:
+        """Return the probability in [0, 1] of a relevancy in [0, 1]."""
+        x = min(max(self.slope * (relevancy - self.midpoint), -60.0), 60.0)
+        return 1.0 / (1.0 + math.exp(-x))
+
+
+class ImageTextEncoder(Protocol):
+    """What the map needs of an encoder. Embeddings are unit vectors of one shared space.
+
+    Attributes:
+        name: what the node reports, e.g. "tinyclip (bundled)" or "ViT-B-16/laion2b_s34b_b88k".
+        sha256: of the weights file, "" when unknown.
+        embed_dim: D.
+        image_size: crops are squares of this many pixels.
+        calibration: relevancy to probability, measured with these weights.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def embed_dim(self) -> int: ...
+    @property
+    def image_size(self) -> int: ...
+    @property
+    def calibration(self) -> Calibration: ...
+
+    def encode_images(self, crops: UInt8[np.ndarray, "N H W 3"]) -> Float32[np.ndarray, "N D"]:
+        """Return the unit embedding of each RGB crop; H = W = `image_size`."""
+        ...
+
+    def encode_texts(self, phrases: Sequence[str]) -> Float32[np.ndarray, "P D"]:
+        """Return the unit embedding of each phrase. Safe to call from any thread."""
+        ...
+
+
+class OpenClipEncoder:
+    """An open_clip model for inference: channels-last, batch norms folded, bfloat16 where it is fast and the same."""
+
+    def __init__(
+        self, model: nn.Module, tokenizer: Any, config: EncoderConfig, name: str, sha256: str, calibration: Calibration
+    ) -> None:
+        """Prepare `model`; it belongs to this object from now on.
+
+        Raises:
+            EncoderError: not a square image size, or the weights give NaN or zero embeddings.
+        """
+        self.name, self.sha256, self.calibration = name, sha256, calibration
+        self._device = torch.device(config.device)
+        self._batch = config.batch_size
+        self._lock = threading.Lock()
+        self._texts: OrderedDict[str, Float32[np.ndarray, " D"]] = OrderedDict()
+        self._tokenizer = tokenizer
+        visual: Any = model.visual
+        self.image_size = _square(visual.image_size, name)
+        mean, std = (torch.tensor(v, device=self._device) * 255 for v in (visual.image_mean, visual.image_std))
+        self._scale, self._shift = (1 / std)[:, None, None], (-mean / std)[:, None, None]
+        self._model: Any = model.eval().requires_grad_(False).to(self._device).to(memory_format=torch.channels_last)
+        self._bf16 = False
+        probe = _probe_images(self.image_size)
+        plain = self.encode_images(probe)
+        self.embed_dim = plain.shape[1]
+        self.encode_texts(("object",))
+        self._fold_batch_norms(probe, plain)
+        self._bf16 = _fast_bfloat16(self._device)
+        if self._bf16 and not self._agrees(probe, plain):
+            log.info("%s: bfloat16 changes its embeddings, staying with float32", name)
+            self._bf16 = False
+
+    def encode_images(self, crops: UInt8[np.ndarray, "N H W 3"]) -> Float32[np.ndarray, "N D"]:
+        """Return unit embeddings of RGB crops, in batches of the configured size.
+
+        Raises:
+            EncoderError: crops of another size or type, or an embedding that is not finite.
+        """
+        side = self.image_size
+        if crops.dtype != np.uint8 or crops.shape[1:] != (side, side, 3):
+            raise EncoderError(f"{self.name} takes uint8 {side} x {side} x 3, not {crops.dtype} {crops.shape[1:]}")
+        if not len(crops):
+            return np.zeros((0, self.embed_dim), np.float32)
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            batches = torch.split(torch.from_numpy(np.ascontiguousarray(crops)), self._batch)
+            return self._unit(torch.cat([self._model.encode_image(self._normalised(b)).float() for b in batches]))
+
+    def encode_texts(self, phrases: Sequence[str]) -> Float32[np.ndarray, "P D"]:
+        """Return unit embeddings of phrases; text beyond the model's context is cut off.
+
+        Raises:
+            EncoderError: an embedding is not finite.
+        """
+        with self._lock, torch.inference_mode():
+            new = [p for p in dict.fromkeys(phrases) if p not in self._texts]
+            if new:
+                tokens = self._tokenizer(new).to(self._device)
+                self._texts.update(zip(new, self._unit(self._model.encode_text(tokens).float()), strict=True))
+            out = np.stack([self._texts[p] for p in phrases]) if phrases else np.zeros((0, self.embed_dim), np.float32)
+            for phrase in phrases:
+                self._texts.move_to_end(phrase)
+            while len(self._texts) > CACHED_PHRASES:
+                self._texts.popitem(last=False)
+            return out
+
+    def _normalised(self, crops: UInt8[Tensor, "N H W 3"]) -> Float[Tensor, "N 3 H W"]:
+        x = crops.to(self._device).permute(0, 3, 1, 2)  # the memory stays channels-last
+        return x.float().mul_(self._scale).add_(self._shift)
+
+    def _unit(self, embeddings: Float[Tensor, "N D"]) -> Float32[np.ndarray, "N D"]:
+        norm = embeddings.norm(dim=-1, keepdim=True)
+        if not bool(torch.isfinite(norm).all()) or float(norm.min()) < 1e-6:
+            raise EncoderError(f"{self.name} gives NaN or zero embeddings: its weights are damaged or half loaded")
+        unit: Float32[np.ndarray, "N D"] = (embeddings / norm).cpu().numpy()
+        return unit
+
+    def _agrees(self, probe: UInt8[np.ndarray, "N H W 3"], plain: Float32[np.ndarray, "N D"]) -> bool:
+        return bool((self.encode_images(probe) * plain).sum(axis=1).min() > SAME)
+
+    def _fold_batch_norms(self, probe: UInt8[np.ndarray, "N H W 3"], plain: Float32[np.ndarray, "N D"]) -> None:
+        """Fold batch norms into the convolutions before them (a quarter faster), if the tower can be traced."""
+        model, original = self._model, self._model.visual
+        if not any(isinstance(m, nn.BatchNorm2d) for m in original.modules()):
+            return
+        from torch.fx.experimental.optimization import fuse
+
+        try:
+            model.visual = fuse(original).eval().to(memory_format=torch.channels_last)
+            folded = self._agrees(probe, plain)
+        except Exception as error:  # whatever symbolic tracing stumbles over, the plain tower remains right
+            log.info("%s: image tower not traceable (%s), batch norms stay", self.name, error)
+            folded = False
+        if not folded:
+            model.visual = original
+
+
+def load_encoder(config: EncoderConfig) -> OpenClipEncoder:
+    """Load the configured encoder: the bundled one, an open_clip name, or an open_clip schema.
+
+    Raises:
+        EncoderError: it cannot be had or used; the message says what to change.
+    """
+    folder = _folder(config)
+    if config.model == "bundled":
+        name, model = f"{folder.name} (bundled)" if folder else "", f"{LOCAL_DIR}{folder}"
+    else:
+        name, model = "/".join(filter(None, (config.model, config.pretrained))), config.model
+    weights = _weights(folder) if folder else Path(config.pretrained)
+    calibration = _calibration(folder) if folder else Calibration()
+    network, tokenizer = _open(model, folder, config)
+    sha256 = _sha256(weights) if weights.is_file() else ""
+    return OpenClipEncoder(network, tokenizer, config, name, sha256, calibration)
+
+
+def _open(model: str, folder: Path | None, config: EncoderConfig) -> tuple[nn.Module, Any]:
+    import open_clip  # slow, and must come before MuJoCo: see lerf_ros.sim
+
+    if folder is None and not model.startswith("hf-hub:"):
+        known = open_clip.list_models()
+        if model not in known:
+            raise EncoderError(f"encoder.model {model!r} is no open_clip name (python -c 'import open_clip; "
+                               f"print(open_clip.list_models())'), nor 'bundled', 'local-dir:...' or 'hf-hub:...'")
+        if not config.pretrained:
+            tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
+            raise EncoderError(f"encoder.pretrained must name a checkpoint file or a tag for {model}: {tags}")
+    extra: dict[str, Any] = {}
+    if folder is not None and (cut := sorted(folder.glob("bpe_simple_vocab*.txt.gz"))):
+        extra["bpe_path"] = str(cut[0])
+    try:
+        network = open_clip.create_model(
+            model, pretrained=config.pretrained or None, device=config.device, require_pretrained=True
+        )
+        return network, open_clip.get_tokenizer(model, **extra)
+    except Exception as error:  # open_clip, safetensors, torch and the hub each raise their own
+        remote = folder is None and not Path(config.pretrained).is_file()
+        hint = "without network it must already be in the cache; or give a local folder or file" if remote else (
+            "the file is damaged, or its weights do not fit the model configuration")
+        what = f"encoder {model} {config.pretrained}".rstrip()
+        raise EncoderError(f"{what} cannot be loaded: {_first_line(error)} ({hint})") from error
+
+
+def _folder(config: EncoderConfig) -> Path | None:
+    """Return the local model folder, None when open_clip finds the weights itself."""
+    if config.model == "bundled":
+        folder = Path(str(resources.files("lerf_ros") / "models" / "tinyclip"))
+        remedy = "reinstall lerf_ros, or set encoder.model"
+    elif config.model.startswith(LOCAL_DIR):
+        folder, remedy = Path(config.model.removeprefix(LOCAL_DIR)).expanduser(), "check encoder.model"
+    else:
+        return None
+    if not (folder / "open_clip_config.json").is_file():
+        raise EncoderError(f"{folder} holds no open_clip model: open_clip_config.json is missing ({remedy})")
+    return folder
+
+
+def _weights(folder: Path) -> Path:
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise EncoderError(f"{folder} holds no weights: expected one of {', '.join(WEIGHT_FILES)}")
+
+
+def _calibration(folder: Path) -> Calibration:
+    path = folder / "calibration.json"
+    if not path.is_file():
+        return Calibration()
+    try:
+        data = json.loads(path.read_text())
+        found = Calibration(float(data["midpoint"]), float(data["slope"]), str(data.get("measured_on", "")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise EncoderError(f"{path} must hold the numbers 'midpoint' and 'slope' ({error!r})") from error
+    if not (math.isfinite(found.midpoint) and math.isfinite(found.slope) and found.slope > 0):
+        raise EncoderError(f"{path}: midpoint {found.midpoint} and slope {found.slope} must be finite, slope positive")
+    return found
+
+
+def _square(size: object, name: str) -> int:
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if sides[0] != sides[1]:
+        raise EncoderError(f"{name} takes images of {sides}; only square ones are supported")
+    return int(sides[0])
+
+
+def _probe_images(side: int) -> UInt8[np.ndarray, "N H W 3"]:
+    """Return four different smooth pictures to compare evaluations on."""
+    y, x = np.mgrid[0:side, 0:side] / side
+    waves = [np.stack([np.sin(k * x), np.cos(k * y), np.sin(k * (x - y))], -1) for k in (2, 5, 9, 14)]
+    return np.asarray(127.5 + 120 * np.stack(waves)).astype(np.uint8)
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    capable = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300] if str(error).strip() else ''}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
