@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pip build: makes the ROS interfaces with CMake (the same CMakeLists.txt colcon uses) and packs them with the code.
+"""The pip build: makes the ROS interfaces with CMake (the same CMakeLists.txt colcon uses), packs them with the code.
 
 The generated `lerf_ros.msg` and `lerf_ros.srv` go beside the Python code, the type-support libraries into the
 environment's own lib/, where the ROS wheels look for them. In editable mode (`make install`) the generated Python lands
@@ -32,15 +32,31 @@ def version() -> str:
     return text.split("<version>")[1].split("</version>")[0]
 
 
+def interface_hash() -> str:
+    """Return a hash of all interface files; the tests compare it with the one the generated code was made from."""
+    digest = hashlib.sha256()
+    for path in sorted((*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv"))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
 def build_interfaces(source: Path, name: str) -> None:
     """Configure, compile and install one interface package into the stage."""
     binary = BUILD / name
-    configure = ["cmake", "-S", str(source), "-B", str(binary), "-G", "Ninja", f"-DCMAKE_INSTALL_PREFIX={STAGE}",
-                 "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={sys.executable}"]
+    options = {
+        "CMAKE_INSTALL_PREFIX": STAGE,
+        "CMAKE_BUILD_TYPE": "Release",
+        "BUILD_TESTING": "OFF",
+        "Python3_EXECUTABLE": sys.executable,
+    }
+    configure = ["cmake", "-S", str(source), "-B", str(binary), "-G", "Ninja"]
+    configure += [f"-D{key}={value}" for key, value in options.items()]
     for command in (configure, ["cmake", "--build", str(binary), "--target", "install"]):
-        if subprocess.run(command).returncode:
-            raise SystemExit(f"{' '.join(command[:3])} failed: see its output above. The build needs the packages of "
-                             "requirements-ros.txt in this environment, cmake >= 3.21, ninja, g++ and the Python headers.")
+        if subprocess.run(command, check=False).returncode:
+            raise SystemExit(
+                f"{' '.join(command[:3])} failed: see its output above. The build needs the packages of "
+                "requirements-ros.txt in this environment, cmake >= 3.21, ninja, g++ and the Python headers."
+            )
 
 
 class BuildInterfaces(build_py):
@@ -64,18 +80,20 @@ class BuildInterfaces(build_py):
             shutil.copytree(site / "lerf_ros" / kind, dest / "lerf_ros" / kind)
         for library in (site / "lerf_ros").glob("*.so"):
             shutil.copy2(library, dest / "lerf_ros")
-        data: dict[str, list[str]] = {}
-        if not sourced and not in_tree:
-            shutil.copytree(site / "tf2_msgs", dest / "tf2_msgs", dirs_exist_ok=True)
-        elif not sourced:
+        files = [(f, f.parent.relative_to(STAGE)) for top in ("lib", "share") for f in (STAGE / top).rglob("*")]
+        files = [(f, folder) for f, folder in files if "site-packages" not in folder.parts]
+        if not sourced and in_tree:
             platlib = Path(sysconfig.get_path("platlib")).relative_to(sys.prefix)
-            for file in (site / "tf2_msgs").rglob("*"):
-                if file.is_file():
-                    data.setdefault(str(platlib / file.parent.relative_to(site)), []).append(str(file.relative_to(ROOT)))
-        for file in (*(STAGE / "lib").rglob("*"), *(STAGE / "share").rglob("*")):
-            if file.is_file() and "site-packages" not in file.parts:
-                data.setdefault(str(file.parent.relative_to(STAGE)), []).append(str(file.relative_to(ROOT)))
+            files += [(f, platlib / f.parent.relative_to(site)) for f in (site / "tf2_msgs").rglob("*")]
+        elif not sourced:
+            shutil.copytree(site / "tf2_msgs", dest / "tf2_msgs", dirs_exist_ok=True)
+        data: dict[str, list[str]] = {}
+        for file, folder in files:
+            if file.is_file():
+                data.setdefault(str(folder), []).append(str(file.relative_to(ROOT)))
         self.distribution.data_files = sorted(data.items())
+        if in_tree:
+            (dest / "lerf_ros" / "msg" / "built_from.sha256").write_text(interface_hash() + "\n")
 
 
 class Binary(Distribution):

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two threads of the mapper: one turns arriving items into keyframes, one trains and publishes snapshots.
+
+The trainer thread owns the map: it alone calls `add`, `step`, `publish` and runs commands, between steps. Readers get
+the published snapshot, which never changes. Nothing here knows ROS.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import torch
+
+from lerf_ros.config import RuntimeConfig
+from lerf_ros.errors import InputError, MappingStoppedError
+from lerf_ros.runtime.cpu_share import CpuShare
+from lerf_ros.runtime.mailbox import CommandQueue, Mailbox
+from lerf_ros.runtime.stats import LoopCounters, LoopStats
+
+if TYPE_CHECKING:
+    from lerf_ros.core.keyframes import Keyframe, PosedImage
+    from lerf_ros.core.snapshot import FieldSnapshot
+    from lerf_ros.core.trainer import StepReport
+
+T = TypeVar("T")
+R = TypeVar("R")
+FAILURE_CAP = 5  # failures in a row after which a thread reports a fault
+
+_log = logging.getLogger(__name__)
+
+
+class Mapper(Protocol):
+    """What the loop drives; `lerf_ros.core.mapper.LerfMapper` is the real one."""
+
+    def prepare(self, image: "PosedImage") -> "Keyframe | None":
+        """Encoder thread: gate and pyramid; None if the camera has not moved enough."""
+
+    def add(self, keyframe: "Keyframe") -> None:
+        """Trainer thread: take a keyframe into the map."""
+
+    def step(self) -> "StepReport":
+        """Trainer thread: one optimisation step."""
+
+    def publish(self) -> "FieldSnapshot | None":
+        """Trainer thread: freeze the map; None before the first keyframe."""
+
+    def set_threads(self, n: int) -> None:
+        """Trainer thread: use `n` CPU threads from now on."""
+
+    @property
+    def keyframe_count(self) -> int:
+        """Keyframes in the map."""
+
+    @property
+    def step_count(self) -> int:
+        """Training steps done."""
+
+
+class MappingLoop(Generic[T]):
+    """Runs a mapper in the background.
+
+    Args:
+        mapper: owned by this loop from `start` to `stop`.
+        to_posed_image: turns a submitted item into a posed image in the encoder thread; it may wait (for a transform),
+            and raises InputError for what cannot be used, which is then counted under its cause.
+        config: queue size, time-outs, threads.
+    """
+
+    def __init__(self, mapper: Mapper, to_posed_image: Callable[[T], "PosedImage"], config: RuntimeConfig) -> None:
+        self._mapper = mapper
+        self._to_posed_image = to_posed_image
+        self._config = config
+        self._mailbox: Mailbox[T] = Mailbox(config.mailbox_size)
+        self._commands = CommandQueue()
+        self._share = CpuShare(config.threads)
+        self._counters = LoopCounters()
+        self._stop = threading.Event()
+        self._snapshot: FieldSnapshot | None = None  # one reference, swapped whole
+        self._last_keyframe_step = 0
+        self._last_publish = 0.0
+        self._unpublished = False
+        self._failures = 0
+        self._encoder = threading.Thread(target=self._guard, args=("encoder", self._encode_all), name="lerf-encoder")
+        self._trainer = threading.Thread(target=self._guard, args=("trainer", self._train_all), name="lerf-trainer")
+
+    def start(self) -> None:
+        """Start both threads. A loop starts once."""
+        self._last_publish = time.monotonic()
+        self._trainer.start()
+        self._encoder.start()
+
+    def stop(self) -> bool:
+        """End both threads and fail pending commands; return whether both ended within the join time-out."""
+        self._stop.set()
+        self._mailbox.close()
+        self._commands.close("the mapping loop was stopped")
+        deadline = time.monotonic() + self._config.join_timeout_s
+        for thread in (self._encoder, self._trainer):
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        alive = [t.name for t in (self._encoder, self._trainer) if t.is_alive()]
+        if alive:
+            _log.error("%s still running %.1f s after stop", ", ".join(alive), self._config.join_timeout_s)
+        return not alive
+
+    def submit(self, item: T) -> None:
+        """Hand over one frame; never blocks. The oldest waiting one is dropped, counted, when the encoder is behind.
+
+        Raises:
+            MappingStoppedError: the loop is stopped, or its encoder thread has died.
+        """
+        self._counters.received()
+        if self._mailbox.put(item):
+            _log.debug("a waiting frame was dropped: the encoder is behind")
+
+    def drop(self, cause: str) -> None:
+        """Count a frame that the caller could not hand over."""
+        self._counters.drop(cause)
+
+    def command(self, function: Callable[[], R]) -> "Future[R]":
+        """Have the trainer thread run `function` between two steps; wait on the future with a time-out.
+
+        Raises:
+            MappingStoppedError: the loop is stopped, or its trainer thread has died.
+        """
+        return self._commands.submit(function)
+
+    def snapshot(self) -> "FieldSnapshot | None":
+        """Return the newest published snapshot; None before the first."""
+        return self._snapshot
+
+    def stats(self) -> LoopStats:
+        """Return what was done so far."""
+        return self._counters.read(
+            keyframes=self._mapper.keyframe_count,
+            steps=self._mapper.step_count,
+            mailbox_dropped=self._mailbox.dropped,
+            encoder_alive=self._encoder.is_alive(),
+            trainer_alive=self._trainer.is_alive(),
+        )
+
+    def _guard(self, name: str, work: Callable[[], None]) -> None:
+        """Body of both threads: one that ends for any reason but `stop` leaves a fault behind."""
+        try:
+            work()
+        except BaseException as error:
+            self._counters.fault(name, f"the {name} thread died: {type(error).__name__}: {error}")
+            _log.critical("the %s thread died", name, exc_info=True)
+            if name == "trainer":
+                self._commands.close(f"the trainer thread died: {error}")
+            self._mailbox.close()
+
+    def _encode_all(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            item = self._mailbox.get()
+            if item is None:
+                return
+            try:
+                self._encode(item)
+                failures = 0
+            except InputError as error:
+                self._counters.drop(error.cause)
+                _log.debug("frame dropped (%s): %s", error.cause, error)
+            except MappingStoppedError:
+                return
+            except Exception as error:
+                failures += 1
+                self._counters.drop("encoder_error")
+                self._report_failure("encoder", failures, error)
+
+    def _encode(self, item: T) -> None:
+        image = self._to_posed_image(item)
+        begin = time.monotonic()
+        torch.set_num_threads(self._share.encoder(busy=True))
+        try:
+            keyframe = self._mapper.prepare(image)
+        finally:
+            self._share.encoder(busy=False)
+        self._counters.prepared(time.monotonic() - begin, kept=keyframe is not None)
+        if keyframe is not None:
+            self._commands.submit(lambda: self._add(keyframe))
+
+    def _add(self, keyframe: "Keyframe") -> None:
+        """Trainer thread, as a command."""
+        try:
+            self._mapper.add(keyframe)
+        except Exception as error:
+            self._counters.drop("trainer_error")
+            self._failures += 1
+            self._report_failure("trainer", self._failures, error)
+            return
+        self._last_keyframe_step = self._mapper.step_count
+
+    def _train_all(self) -> None:
+        threads = 0
+        while not self._stop.is_set():
+            if self._commands.run_pending() and self._failures >= FAILURE_CAP:
+                self._failures = 0  # a keyframe or command may have cured it
+            if not self._has_work():
+                self._share.trainer(busy=False)
+                self._commands.wait()
+                continue
+            share = self._share.trainer(busy=True)
+            if share != threads:
+                self._mapper.set_threads(share)
+                threads = share
+            self._train_once()
+
+    def _has_work(self) -> bool:
+        if self._mapper.keyframe_count == 0 or self._failures >= FAILURE_CAP:
+            return False
+        return self._unpublished or not self._rested()
+
+    def _rested(self) -> bool:
+        return self._mapper.step_count - self._last_keyframe_step >= self._config.idle_steps
+
+    def _train_once(self) -> None:
+        """Take one step, and publish when it is time (or when this was the last step before a rest)."""
+        try:
+            if not self._rested():
+                self._counters.stepped(self._mapper.step())
+                self._unpublished = True
+            if self._rested() or time.monotonic() - self._last_publish >= self._config.snapshot_period_s:
+                self._publish()
+            self._failures = 0
+        except Exception as error:
+            self._failures += 1
+            self._report_failure("trainer", self._failures, error)
+
+    def _publish(self) -> None:
+        snapshot = self._mapper.publish()
+        self._last_publish = time.monotonic()
+        self._unpublished = False
+        if snapshot is not None:
+            self._snapshot = snapshot
+            self._counters.published(snapshot.step)
+
+    def _report_failure(self, thread: str, failures: int, error: Exception) -> None:
+        _log.error("%s failed, %d in a row: %s: %s", thread, failures, type(error).__name__, error, exc_info=True)
+        if failures >= FAILURE_CAP:
+            self._counters.fault(thread, f"{thread} failed {failures} times in a row, last: {error}")
