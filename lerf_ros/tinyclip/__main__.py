@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m lerf_ros.tinyclip generate|train|evaluate|all`: makes the bundled encoder from nothing but a seed."""
+
+import json
+import logging
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lerf_ros.tinyclip.vocabulary import TEST_SEED, TRAIN_SEED, VALIDATION_SEED
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+Work = Annotated[Path, typer.Option(help="Crops, checkpoints and logs go here (several GB)")]
+Folder = Annotated[Path, typer.Option(help="The model folder to write or judge")]
+DEFAULT_WORK = Path("out/tinyclip")
+DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "models" / "tinyclip"
+
+
+@app.callback()
+def _logging() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+
+
+@app.command()
+def generate(
+    work: Work = DEFAULT_WORK,
+    scenes: Annotated[int, typer.Option(help="Training scenes, about 125 crops each")] = 1560,
+    processes: Annotated[int, typer.Option(help="Rendering processes")] = 2,
+) -> None:
+    """Renders the training crops."""
+    from lerf_ros.tinyclip import crops
+
+    crops.generate(work / "crops", first_seed=TRAIN_SEED, n_scenes=scenes, processes=processes)
+
+
+@app.command()
+def train(
+    work: Work = DEFAULT_WORK,
+    folder: Folder = DEFAULT_FOLDER,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of 128 crops")] = 8000,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate of the cosine schedule")] = 8e-4,
+    seed: Annotated[int, typer.Option(help="Seed of weights and batches")] = 0,
+    threads: Annotated[int, typer.Option(help="torch threads")] = 1,
+    bfloat16: Annotated[bool, typer.Option(help="bfloat16 autocast (fast on CPUs with avx512_bf16)")] = True,
+) -> None:
+    """Trains from the crops; goes on from the last checkpoint if there is one."""
+    from lerf_ros.tinyclip.train import TrainConfig
+    from lerf_ros.tinyclip.train import train as run
+
+    known = {f.name for f in fields(TrainConfig)}
+    given = {"steps": steps, "learning_rate": learning_rate, "seed": seed, "threads": threads, "bfloat16": bfloat16}
+    config = TrainConfig(**{k: v for k, v in given.items() if k in known})
+    run(config, work / "crops", work / "run", folder)
+
+
+@app.command()
+def evaluate(
+    folder: Folder = DEFAULT_FOLDER,
+    work: Work = DEFAULT_WORK,
+    seen_scenes: Annotated[int, typer.Option(help="Test scenes of pairs seen in training")] = 26,
+    held_scenes: Annotated[int, typer.Option(help="Test scenes of withheld pairs")] = 30,
+    validation: Annotated[bool, typer.Option(help="Validation seeds instead of test seeds")] = False,
+) -> None:
+    """Scores the model on unseen scenes and writes `scores.json` below the working folder."""
+    from lerf_ros.tinyclip.evaluate import score_scenes, summary
+
+    first = VALIDATION_SEED if validation else TEST_SEED
+    told = {
+        "seen": summary(score_scenes(folder, first + 10_000, seen_scenes, "seen")),
+        "held": summary(score_scenes(folder, first + 20_000, held_scenes, "held")),
+    }
+    work.mkdir(parents=True, exist_ok=True)
+    (work / f"scores_{'validation' if validation else 'test'}.json").write_text(json.dumps(told, indent=1) + "\n")
+    typer.echo(json.dumps(told, indent=1))
+
+
+@app.command()
+def calibrate(
+    folder: Folder = DEFAULT_FOLDER,
+    scenes: Annotated[int, typer.Option(help="Validation scenes")] = 16,
+) -> None:
+    """Fits the map from relevancy to probability on validation scenes and writes `calibration.json`."""
+    from lerf_ros.tinyclip.evaluate import calibrate as fit
+    from lerf_ros.tinyclip.evaluate import score_scenes
+
+    midpoint, slope = fit(score_scenes(folder, VALIDATION_SEED + 30_000, scenes, "seen"))
+    told = {
+        "midpoint": round(midpoint, 4),
+        "slope": round(slope, 3),
+        "measured_on": f"{scenes} validation scenes (seeds {VALIDATION_SEED + 30_000}..), embeddings of 4 views averaged",
+    }
+    (folder / "calibration.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+@app.command(name="all")
+def everything(work: Work = DEFAULT_WORK, folder: Folder = DEFAULT_FOLDER) -> None:
+    """generate, train, calibrate, evaluate."""
+    generate(work)
+    train(work, folder)
+    calibrate(folder)
+    evaluate(folder, work)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training objective: contrastive, structured negatives, linear heads, LERF relevancy, composition of texts."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from lerf_ros.tinyclip.batches import RANDOM_TEXTS, Batch, BatchMaker
+from lerf_ros.tinyclip.captions import phrased, spoken
+from lerf_ros.tinyclip.model import EMBED_DIM
+from lerf_ros.tinyclip.vocabulary import (
+    ALL_CATEGORIES,
+    ALL_COLOURS,
+    CANONICAL,
+    COLOUR_WORDS,
+    HELD,
+    N_COLOURS,
+    N_OBJECT_CATEGORIES,
+)
+
+#: LERF's factor on cosines inside the pairwise softmax.
+RELEVANCY_FACTOR: Final = 10.0
+_OFF: Final = -1e4
+_HEAD_SCALE: Final = 11.0
+_WEIGHTS: Final = {
+    "contrastive": 0.5,
+    "category": 0.5,
+    "colour": 0.25,
+    "pair": 0.4,
+    "head_category": 0.5,
+    "head_colour": 0.25,
+    "relevancy": 0.5,
+    "composition": 0.5,
+}
+
+
+class Heads(nn.Module):
+    """Linear category and colour classifiers on the image embedding, dropped after training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.category = nn.Linear(EMBED_DIM, len(ALL_CATEGORIES))
+        self.colour = nn.Linear(EMBED_DIM, len(ALL_COLOURS))
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """All texts of a step besides the captions, in blocks."""
+
+    categories: list[str]
+    colours: list[str]
+    pairs: list[str]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "PromptSet":
+        """Every category, colour and colour-category pair (withheld pairs too: as text only), one phrasing a block."""
+        names = [spoken(rng, k) for k in range(len(ALL_CATEGORIES))]
+        state = rng.integers(2**31)
+
+        def say(nouns: list[str]) -> list[str]:
+            return [phrased(np.random.default_rng(state), n) for n in nouns]
+
+        things = names[:N_OBJECT_CATEGORIES]
+        return cls(say(names), say([f"{c} object" for c in COLOUR_WORDS]), say([f"{c} {n}" for c in COLOUR_WORDS for n in things]))
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Unit embeddings of one step's texts."""
+
+    captions: Float[Tensor, "B D"]
+    canonical: Float[Tensor, "4 D"]
+    noise: Float[Tensor, "R D"]
+    categories: Float[Tensor, "19 D"]
+    colours: Float[Tensor, "11 D"]
+    pairs: Float[Tensor, "176 D"]
+
+
+def all_tokens(batch: Batch, prompts: PromptSet, maker: BatchMaker) -> Int64[Tensor, "T L"]:
+    """Token ids of everything `split` expects, in its order."""
+    spoken_texts = maker.tokens([*CANONICAL, *prompts.categories, *prompts.colours, *prompts.pairs])
+    return torch.cat([batch.tokens, batch.noise_tokens, spoken_texts])
+
+
+def split(embeddings: Float[Tensor, "T D"], n_captions: int) -> Texts:
+    """Cuts the text embeddings of `all_tokens` into their blocks."""
+    sizes = [n_captions, RANDOM_TEXTS, len(CANONICAL), len(ALL_CATEGORIES), N_COLOURS, N_COLOURS * N_OBJECT_CATEGORIES]
+    captions, noise, canonical, categories, colours, pairs = embeddings.split(sizes)
+    return Texts(captions, canonical, noise, categories, colours, pairs)
+
+
+def _present(batch: Batch) -> tuple[Bool[Tensor, "B 19"], Bool[Tensor, "B 11"]]:
+    """Which categories and colours occur anywhere in each crop (an UNKNOWN colour: all of them)."""
+    rows = np.arange(len(batch.facts))
+    category = np.zeros((len(rows), len(ALL_CATEGORIES)), bool)
+    colour = np.zeros((len(rows), N_COLOURS), bool)
+    for k in range(batch.facts.category.shape[1]):
+        cat, col = batch.facts.category[:, k], batch.facts.colour[:, k]
+        there = cat >= 0
+        category[rows[there], cat[there]] = True
+        named = there & (col >= 0) & (col < N_COLOURS)
+        colour[rows[named], col[named]] = True
+        # A background of unknown colour does not veto a colour: only objects do.
+        colour[there & (col < 0) & (cat < N_OBJECT_CATEGORIES)] = True
+    return torch.from_numpy(category), torch.from_numpy(colour)
+
+
+def _contrastive(s: Tensor, image: Tensor, texts: Texts, batch: Batch) -> Tensor:
+    """Image to text and back; what may be true of another crop is masked, canonical phrases are true negatives."""
+    n = len(image)
+    own = torch.eye(n, dtype=torch.bool)
+    true = torch.from_numpy(batch.truth)
+    generic = torch.tensor([c.generic for c in batch.captions])
+    raw = s * image @ texts.captions.T
+    to_image = raw.masked_fill(true & ~own, _OFF).T
+    mask = true & ~own
+    mask[:, generic] = False
+    mask[generic] |= generic[None]
+    to_text = raw.masked_fill(mask & ~own, _OFF)
+    canonical = (s * image @ texts.canonical.T).masked_fill(generic[:, None], _OFF)
+    to_text = torch.cat([to_text, canonical, s * image @ texts.noise.T], 1)
+    label = torch.arange(n)
+    return F.cross_entropy(to_text, label) + F.cross_entropy(to_image, label)
+
+
+def _relevancy(image: Tensor, texts: Texts, batch: Batch, sure: Tensor) -> Tensor:
+    """Binary cross-entropy of LERF's own score: true captions above every canonical phrase, false ones below."""
+    canonical = (image @ texts.canonical.T).max(1, keepdim=True).values
+    generic = torch.tensor([c.generic for c in batch.captions])
+    score = RELEVANCY_FACTOR * (image @ texts.captions.T - canonical)
+    yes = F.softplus(-score.diagonal())[sure & ~generic].mean()
+    false = ~torch.from_numpy(batch.truth) & ~generic[None]
+    no = F.softplus(score)[false].mean()
+    unknown = F.softplus(RELEVANCY_FACTOR * (image @ texts.noise.T - canonical)).mean()
+    return yes + no + 0.3 * unknown
+
+
+def _pair(s: Tensor, image: Tensor, texts: Texts, category: Tensor, colour: Tensor, present: tuple[Tensor, Tensor]) -> Tensor:
+    """The right pair against wrong colours of its category and wrong categories in its colour; never a withheld pair."""
+    n = len(image)
+    logits = (s * image @ texts.pairs.T).view(n, N_COLOURS, N_OBJECT_CATEGORIES)
+    open_ = torch.ones(N_COLOURS, N_OBJECT_CATEGORIES, dtype=torch.bool)
+    for held_colour, held_category in HELD:
+        open_[held_colour, held_category] = False
+    rows = torch.arange(n)
+    has_category, has_colour = present[0][:, :N_OBJECT_CATEGORIES].clone(), present[1].clone()
+    has_category[rows, category] = False
+    has_colour[rows, colour] = False
+    by_colour = logits[rows, :, category].masked_fill(~open_[:, category].T | has_colour, _OFF)
+    by_category = logits[rows, colour].masked_fill(~open_[colour] | has_category, _OFF)
+    return 0.5 * (F.cross_entropy(by_colour, colour) + F.cross_entropy(by_category, category))
+
+
+def _composition(texts: Texts) -> Tensor:
+    """Pulls text("a C K") towards text("a K") + text("a C object"), for all pairs, withheld ones included."""
+    parts = texts.colours[:, None] + texts.categories[None, :N_OBJECT_CATEGORIES]
+    target = F.normalize(parts, dim=-1).detach().reshape(len(texts.pairs), -1)
+    return (1 - (texts.pairs * target).sum(-1)).mean()
+
+
+def objective(
+    image_raw: Float[Tensor, "B D"], texts: Texts, s: Tensor, heads: Heads, batch: Batch
+) -> tuple[Tensor, dict[str, float]]:
+    """Weighted sum of all terms, and each term's value with a few accuracies for the log."""
+    image = F.normalize(image_raw, dim=-1)
+    rows = np.arange(len(batch.facts))
+    category = torch.from_numpy(batch.facts.category[rows, batch.main].astype(np.int64))
+    colour = torch.from_numpy(batch.facts.colour[rows, batch.main].astype(np.int64))
+    centre = torch.from_numpy(batch.facts.centre[rows, batch.main].astype(np.float32))
+    complete = torch.from_numpy(batch.facts.complete[rows, batch.main].astype(np.float32))
+    is_object = category < N_OBJECT_CATEGORIES
+    sure = (centre > 0.3) & ((complete > 0.15) | ~is_object)
+    named = sure & (colour >= 0) & (colour < N_COLOURS)
+    pairs = named & is_object
+    present = _present(batch)
+    others_category, others_colour = present[0].clone(), present[1].clone()
+    others_category[torch.arange(len(image)), category] = False
+    others_colour[torch.arange(len(image))[named], colour[named]] = False
+    by_category = (s * image @ texts.categories.T).masked_fill(others_category, _OFF)
+    by_colour = (s * image @ texts.colours.T).masked_fill(others_colour, _OFF)
+    told = sure & (colour >= 0)
+    head_category, head_colour = heads.category(image * _HEAD_SCALE), heads.colour(image * _HEAD_SCALE)
+    terms = {
+        "contrastive": _contrastive(s, image, texts, batch),
+        "category": F.cross_entropy(by_category[sure], category[sure]),
+        "colour": F.cross_entropy(by_colour[named], colour[named]),
+        "pair": _pair(
+            s, image[pairs], texts, category[pairs], colour[pairs], (present[0][pairs], present[1][pairs])
+        ),
+        "head_category": F.cross_entropy(head_category[sure], category[sure]),
+        "head_colour": F.cross_entropy(head_colour[told], colour[told]),
+        "relevancy": _relevancy(image, texts, batch, sure),
+        "composition": _composition(texts),
+    }
+    total = torch.stack([_WEIGHTS[k] * v for k, v in terms.items()]).sum()
+    told_values = {k: float(v.detach()) for k, v in terms.items()}
+    seen = sure & is_object
+    told_values["acc_category"] = float((by_category.argmax(1) == category)[seen].float().mean())
+    told_values["acc_colour"] = float((by_colour.argmax(1) == colour)[named].float().mean())
+    return total, told_values
