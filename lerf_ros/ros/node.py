@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node `lerf`: declares parameters, subscribes, hands everything on. All work happens in the mapping loop."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+
+from lerf_ros.core.encoders import load_encoder
+from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.errors import LerfError, MappingStoppedError, PoseError
+from lerf_ros.msg import Status
+from lerf_ros.ros import log_bridge, params
+from lerf_ros.ros.ingest import Frame, Ingest, nanoseconds
+from lerf_ros.ros.query_service import QueryService
+from lerf_ros.ros.running import RCLError, run_node
+from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.status import status_message
+from lerf_ros.ros.sync import StampMatcher
+from lerf_ros.ros.tf_buffer import TfBuffer
+from lerf_ros.ros.transforms import PoseListener, TransformListener
+from lerf_ros.ros.transport import use_profile
+from lerf_ros.runtime.mapping_loop import MappingLoop
+from lerf_ros.srv import Query
+
+_log = logging.getLogger(__name__)
+
+
+class LerfNode(Node):
+    """Images, depth and poses in; `~/query` and `~/status` out.
+
+    Raises:
+        ConfigError: a parameter is unknown or out of range.
+        EncoderError: the encoder cannot be loaded.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("lerf", automatically_declare_parameters_from_overrides=True)
+        self.config = params.declare(self)
+        self._log_handler = log_bridge.install(self.get_logger())
+        self.encoder = load_encoder(self.config.encoder)
+        _log.info("encoder: %s (weights sha256 %s)", self.encoder.name, self.encoder.sha256 or "unknown")
+        self.check = SelfCheck()
+        self.transforms = TfBuffer()
+        self.mapper = LerfMapper(self.config, self.encoder)
+        ingest = Ingest(self.config.input, self.transforms, self.now_ns, self.check)
+        self.loop: MappingLoop[Frame] = MappingLoop(self.mapper, ingest, self.config.runtime)
+        streams = ["camera_info", "depth"] if self.config.input.use_depth else ["camera_info"]
+        slop_ns = int(self.config.input.sync_slop_s * 1e9)
+        self.matcher: StampMatcher[Image | CameraInfo] = StampMatcher(
+            "image", streams, slop_ns, self.config.input.queue_depth
+        )
+        self._offer()
+        self._subscribe()
+        self.loop.start()
+        _log.info("mapping in frame %r; poses from %s", self.config.input.world_frame, self.config.input.pose_source)
+
+    def now_ns(self) -> int:
+        """Return the node's time (simulated with use_sim_time)."""
+        return int(self.get_clock().now().nanoseconds)
+
+    def close(self) -> bool:
+        """Stop all threads; return whether they ended in time."""
+        self.transforms.close()
+        ended = self.loop.stop()
+        if ended:
+            self.mapper.close()
+        log_bridge.remove(self._log_handler)
+        return ended
+
+    def _offer(self) -> None:
+        query = QueryService(self.config, self.encoder, self.loop.snapshot, self.transforms, self.now_ns)
+        self.create_service(Query, "~/query", query, callback_group=MutuallyExclusiveCallbackGroup())
+        self._status = self.create_publisher(Status, "~/status", 1)
+        self.create_timer(
+            self.config.runtime.status_period_s,
+            self._publish_status,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            clock=Clock(clock_type=ClockType.STEADY_TIME),  # goes on when simulated time stands still
+        )
+
+    def _subscribe(self) -> None:
+        config = self.config.input
+        group = MutuallyExclusiveCallbackGroup()
+        qos = QoSProfile(
+            depth=config.queue_depth,
+            history=HistoryPolicy.KEEP_LAST,
+            reliability=ReliabilityPolicy[config.reliability.upper()],
+        )
+        if config.pose_source == "pose":
+            PoseListener(self, self.transforms, group, qos, config.world_frame, self._refuse_pose)
+        TransformListener(self, self.transforms, MutuallyExclusiveCallbackGroup(), self._refuse_pose)
+        topics = {"image": Image, "camera_info": CameraInfo} | ({"depth": Image} if config.use_depth else {})
+        for name, kind in topics.items():
+            events = SubscriptionEventCallbacks(
+                incompatible_qos=lambda event, name=name: self.check.qos_mismatch(
+                    self.resolve_topic_name(name), QoSPolicyKind(event.last_policy_kind).name
+                )
+            )
+            self.create_subscription(
+                kind, name, partial(self._on_message, name), qos, callback_group=group, event_callbacks=events
+            )
+
+    def _on_message(self, stream: str, message: Image | CameraInfo) -> None:
+        for parts in self.matcher.add(stream, nanoseconds(message.header.stamp), message):
+            try:
+                self.loop.submit(Frame(parts["image"], parts["camera_info"], parts.get("depth")))
+            except MappingStoppedError:
+                self.loop.drop("mapping_stopped")
+
+    def _refuse_pose(self, error: PoseError) -> None:
+        self.loop.drop(error.cause)
+        self.check.refused(error.cause, str(error))
+
+    def _publish_status(self) -> None:
+        if not rclpy.ok():
+            return
+        unmatched = self.matcher.dropped
+        self.check.unmatched(sum(unmatched.values()), self.matcher.matched, self.matcher.closest_miss_ns)
+        frame_id = self.config.input.world_frame
+        status = status_message(self.loop.stats(), unmatched, self.encoder, self.check.warnings, frame_id)
+        status.header.stamp = self.get_clock().now().to_msg()
+        self._status.publish(status)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM; return the exit code."""
+    use_profile()
+    rclpy.init(args=list(args) if args is not None else None)
+    try:
+        node = LerfNode()
+    except LerfError as error:
+        sys.stderr.write(f"lerf cannot start: {error}\n")
+        rclpy.try_shutdown()
+        return 2
+    except (KeyboardInterrupt, RCLError):
+        if rclpy.ok():
+            raise
+        return 0  # told to stop while it was starting
+    ended = run_node(node, node.close, threads=3)
+    if not ended:
+        os._exit(1)  # a thread that cannot be stopped would keep the process for ever
+    return 0

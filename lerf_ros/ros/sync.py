@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the messages that belong to one image: those of every other stream with the same stamp, or nearly."""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class StampMatcher(Generic[T]):
+    """Matches a leading stream with others by stamp. Not locked: all its streams share one callback group.
+
+    A set is complete when every stream has a message within the slop of the leader's; the nearest is taken. A leader
+    that can no longer be completed (the others have gone past it, or too many newer leaders wait) is dropped and
+    counted under ``no_<stream>`` of the first stream it lacks. Each stream is expected in order of stamps.
+
+    Args:
+        leader: name of the leading stream.
+        others: names of the rest.
+        slop_ns: largest difference from the leader's stamp; 0: equal stamps only.
+        size: leaders kept waiting; of each other stream twice as many are kept.
+    """
+
+    def __init__(self, leader: str, others: Sequence[str], slop_ns: int, size: int) -> None:
+        self._leader = leader
+        self._others = tuple(others)
+        self._slop_ns = slop_ns
+        self._size = size
+        self._waiting: deque[tuple[int, T]] = deque()
+        self._streams: dict[str, deque[tuple[int, T]]] = {name: deque(maxlen=2 * size) for name in others}
+        self._dropped: Counter[str] = Counter()
+        self.matched = 0
+        self.closest_miss_ns: dict[str, int] = {}
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Leaders dropped so far, by the cause ``no_<stream>``."""
+        return dict(self._dropped)
+
+    def add(self, stream: str, stamp_ns: int, message: T) -> list[dict[str, T]]:
+        """Take one message; return the sets it completes, oldest first."""
+        if stream == self._leader:
+            self._waiting.append((stamp_ns, message))
+        else:
+            self._streams[stream].append((stamp_ns, message))
+        complete = []
+        while self._waiting:
+            stamp, leader = self._waiting[0]
+            found = {name: self._nearest(name, stamp) for name in self._others}
+            missing = [name for name, match in found.items() if match is None]
+            if not missing:
+                self._waiting.popleft()
+                self.matched += 1
+                complete.append({self._leader: leader, **{n: m for n, m in found.items() if m is not None}})
+            elif len(self._waiting) > self._size or any(self._is_past(name, stamp) for name in missing):
+                self._waiting.popleft()
+                self._dropped[f"no_{missing[0]}"] += 1
+            else:
+                break
+        return complete
+
+    def _nearest(self, stream: str, stamp_ns: int) -> T | None:
+        entries = self._streams[stream]
+        if not entries:
+            return None
+        stamp, message = min(entries, key=lambda entry: abs(entry[0] - stamp_ns))
+        apart = abs(stamp - stamp_ns)
+        if apart > self._slop_ns:
+            self.closest_miss_ns[stream] = min(apart, self.closest_miss_ns.get(stream, apart))
+            return None
+        return message
+
+    def _is_past(self, stream: str, stamp_ns: int) -> bool:
+        entries = self._streams[stream]
+        return bool(entries) and entries[-1][0] > stamp_ns + self._slop_ns
