@@ -11,7 +11,7 @@ ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 endif
 
-.PHONY: help install demo weights test test-all lint clean
+.PHONY: help install demo weights test test-all lint config clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -34,6 +34,9 @@ test-all: install  ## the slow ones too
 lint: install  ## ruff and mypy --strict
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+config: install  ## write config/lerf.yaml anew from lerf_ros/config.py
+	$(PY) scripts/parameter_file > config/lerf.yaml
 
 clean:  ## remove what building and testing made (not .venv)
 	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

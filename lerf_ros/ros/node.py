@@ -10,7 +10,7 @@ from functools import partial
 import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -101,14 +101,13 @@ class LerfNode(Node):
         TransformListener(self, self.transforms, MutuallyExclusiveCallbackGroup(), self._refuse_pose)
         topics = {"image": Image, "camera_info": CameraInfo} | ({"depth": Image} if config.use_depth else {})
         for name, kind in topics.items():
-            events = SubscriptionEventCallbacks(
-                incompatible_qos=lambda event, name=name: self.check.qos_mismatch(
-                    self.resolve_topic_name(name), QoSPolicyKind(event.last_policy_kind).name
-                )
-            )
+            events = SubscriptionEventCallbacks(incompatible_qos=partial(self._on_qos_mismatch, name))
             self.create_subscription(
                 kind, name, partial(self._on_message, name), qos, callback_group=group, event_callbacks=events
             )
+
+    def _on_qos_mismatch(self, topic: str, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        self.check.qos_mismatch(self.resolve_topic_name(topic), QoSPolicyKind(event.last_policy_kind).name)
 
     def _on_message(self, stream: str, message: Image | CameraInfo) -> None:
         for parts in self.matcher.add(stream, nanoseconds(message.header.stamp), message):

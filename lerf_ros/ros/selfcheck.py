@@ -64,7 +64,7 @@ class SelfCheck:
             stream, apart = max(closest_miss_ns.items(), key=lambda item: item[1])
             self.warn(
                 "stamps_apart",
-                f"no {stream} message came within input.sync_slop_s of an image; the closest was {apart / 1e9:.3f} s off: "
+                f"no {stream} message came within input.sync_slop_s of an image, the closest {apart / 1e9:.3f} s off: "
                 "raise it, or have the driver stamp them alike",
             )
         else:
