@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32, Float64, UInt8
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from lerf_ros.core.geometry import transform_points
+from lerf_ros.core.geometry import pose_matrix, transform_points
 from lerf_ros.core.grasp import GraspCandidate
 from lerf_ros.core.query import PromptAnswer
 from lerf_ros.msg import GraspTarget, QueryResult
@@ -71,9 +71,7 @@ def result_message(answer: PromptAnswer, header: Header, T_target_world: Float64
     if answer.argmax_point is not None:
         result.argmax = _point(transform_points(T_target_world, answer.argmax_point[None])[0])
     if answer.extent is not None:
-        T_world_extent = np.eye(4)
-        T_world_extent[:3, :3] = answer.extent.rotation
-        T_world_extent[:3, 3] = answer.extent.centre
+        T_world_extent = pose_matrix(answer.extent.centre, answer.extent.quaternion)
         result.extent_pose = pose_from_matrix(T_target_world @ T_world_extent)
         size = result.extent_size
         size.x, size.y, size.z = (float(s) for s in answer.extent.size)
@@ -93,7 +91,7 @@ def target_messages(
             header=header,
             pose=pose_from_matrix(T_target_world @ target.T_world_tcp),
             width_m=float(target.width_m),
-            pregrasp_distance_m=float(target.pregrasp_distance_m),
+            pregrasp_distance_m=float(target.pregrasp_m),
             score=float(target.score),
             semantic_score=float(target.semantic),
             geometric_score=float(target.geometric),

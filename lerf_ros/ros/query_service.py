@@ -11,7 +11,8 @@ from std_msgs.msg import Header
 from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.geometry import transform_points
-from lerf_ros.core.query import Corner, QueryRequest, Status, answer
+from lerf_ros.core.phrases import Corner
+from lerf_ros.core.query import QueryRequest, Status, answer
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import PoseError, PromptError
 from lerf_ros.msg import QueryResult

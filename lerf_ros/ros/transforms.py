@@ -69,7 +69,7 @@ class PoseListener:
             if message.header.frame_id.lstrip("/") != self._world_frame:
                 raise PoseError(
                     "pose_frame",
-                    f"poses come in frame {message.header.frame_id!r}, not in input.world_frame = {self._world_frame!r}",
+                    f"poses are in {message.header.frame_id!r}, not in input.world_frame = {self._world_frame!r}",
                 )
             T_world_cam = matrix_from_pose(message.pose)
             self._buffer.add(self._world_frame, POSE_CHILD, nanoseconds(message.header.stamp), T_world_cam)
