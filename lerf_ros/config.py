@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place with defaults, units and ranges: a tree of frozen dataclasses.
+
+`config/lerf.yaml`, the node's ROS parameters and the command line are all read from here. A field's metadata holds its
+description and its range; `validate` and `from_dict` refuse anything else, naming the key and the remedy.
+"""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from lerf_ros.errors import ConfigError
+
+Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
+
+
+def option(
+    default: Value,
+    help: str,
+    *,
+    ge: float | None = None,
+    le: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare one configuration value: its default, description, inclusive range (element-wise) or choices."""
+    return field(default=default, metadata={"help": help, "ge": ge, "le": le, "choices": choices})
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What arrives, and what is refused (counted by cause) before it reaches the map."""
+
+    world_frame: str = option("base_link", "Frame of the map, of all poses and answers (REP 105; an arm's base)")
+    pose_source: str = option("tf", "Camera pose: 'tf' at the image stamp, or the 'pose' topic", choices=("tf", "pose"))
+    use_depth: bool = option(True, "Subscribe to depth; without it the field learns geometry from colour alone")
+    reliability: str = option(
+        "best_effort",
+        "QoS of camera subscriptions; best_effort receives from both kinds of publisher",
+        choices=("best_effort", "reliable"),
+    )
+    queue_depth: int = option(10, "QoS history depth of camera subscriptions, messages", ge=1, le=1000)
+    sync_slop_s: float = option(
+        0.02, "Largest stamp difference of image, depth, info and pose, seconds", ge=0.0, le=1.0
+    )
+    tf_timeout_s: float = option(0.5, "How long a frame waits for its transform before it is dropped", ge=0.0, le=10.0)
+    max_age_s: float = option(10.0, "Frames older than this (node clock) are dropped; 0 = any age", ge=0.0, le=1e9)
+    max_future_s: float = option(0.5, "Frames stamped further ahead than this are dropped", ge=0.0, le=3600.0)
+    max_pixels: int = option(8_294_400, "Larger images are refused, pixels (default: 4K)", ge=1, le=100_000_000)
+    depth_min_m: float = option(
+        0.10, "Nearer depth is no measurement (and the pixel is not trained on)", ge=0.0, le=10.0
+    )
+    depth_max_m: float = option(5.0, "Farther depth is no measurement", ge=0.1, le=1000.0)
+
+
+@dataclass(frozen=True)
+class WorkspaceConfig:
+    """The metric box the map resolves finely; all beyond it is contracted (mip-NeRF 360) and never answered with."""
+
+    min_m: tuple[float, ...] = option(
+        (-0.3, -0.8, -0.15), "Lower corner x, y, z in the world frame, metres", ge=-1e3, le=1e3
+    )
+    max_m: tuple[float, ...] = option(
+        (1.0, 0.8, 0.85), "Upper corner x, y, z in the world frame, metres", ge=-1e3, le=1e3
+    )
+
+
+@dataclass(frozen=True)
+class KeyframeConfig:
+    """Which frames become keyframes."""
+
+    min_translation_m: float = option(
+        0.05, "A keyframe is at least this far from the last one, or ...", ge=0.0, le=10.0
+    )
+    min_rotation_rad: float = option(0.12, "... turned at least this much", ge=0.0, le=3.2)
+    max_count: int = option(300, "Keyframe budget; the most redundant one is evicted past it", ge=2, le=100_000)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The image-text encoder, and what it is asked to see."""
+
+    model: str = option(
+        "bundled",
+        "'bundled', an open_clip name ('ViT-B-16'), or an open_clip schema ('local-dir:/path', 'hf-hub:...')",
+    )
+    pretrained: str = option("", "open_clip pretrained tag or checkpoint path, for a plain open_clip name")
+    device: str = option("cpu", "torch device of the encoder")
+    batch_size: int = option(128, "Crops encoded at once", ge=1, le=4096)
+
+
+@dataclass(frozen=True)
+class PyramidConfig:
+    """Multi-scale crops of an image (LERF section 3.2): tile sizes as fractions of the image height."""
+
+    min_tile: float = option(0.08, "Smallest tile / image height", ge=0.02, le=1.0)
+    max_tile: float = option(0.5, "Largest tile / image height", ge=0.02, le=1.0)
+    levels: int = option(7, "Number of tile sizes, linear between the two", ge=2, le=32)
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """Density + colour grid (Instant-NGP) and the language grid (LERF section 3.3)."""
+
+    backend: str = option("auto", "Hash grid: numba, torch, tcnn, or auto", choices=("auto", "numba", "torch", "tcnn"))
+    levels: int = option(14, "Levels of the density and colour grid", ge=1, le=32)
+    features: int = option(2, "Features a level of it", ge=1, le=8)
+    log2_table: int = option(17, "log2 of its rows a level", ge=8, le=24)
+    min_resolution: int = option(16, "Cells a side of its coarsest level", ge=2, le=1024)
+    max_resolution: int = option(1024, "Cells a side of its finest level", ge=2, le=65536)
+    hidden: int = option(32, "Width of the density and colour networks", ge=8, le=512)
+    language_levels: int = option(8, "Levels of the language grid", ge=1, le=32)
+    language_features: int = option(4, "Features a level of it", ge=1, le=8)
+    language_log2_table: int = option(15, "log2 of its rows a level", ge=8, le=24)
+    language_max_resolution: int = option(512, "Cells a side of its finest level", ge=2, le=65536)
+    language_hidden: int = option(128, "Width of the language network", ge=16, le=1024)
+    language_layers: int = option(2, "Hidden layers of the language network", ge=1, le=8)
+    appearance: bool = option(True, "Learn a per-keyframe exposure (gain and offset a channel)")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One optimisation step."""
+
+    rays: int = option(2048, "Rays a step for density and colour", ge=16, le=1_000_000)
+    samples: int = option(16, "Samples a ray when the depth is measured", ge=2, le=512)
+    samples_without_depth: int = option(32, "Samples a ray when it is not", ge=4, le=512)
+    language_rays: int = option(2048, "Rays a step for language", ge=16, le=1_000_000)
+    language_every: int = option(1, "A language step every n steps", ge=1, le=100)
+    language_samples: int = option(4, "Top-k samples a ray of the language rendering without depth", ge=1, le=64)
+    grid_lr: float = option(1e-2, "Adam rate of the hash grids", ge=1e-6, le=1.0)
+    network_lr: float = option(3e-3, "Adam rate of the networks", ge=1e-6, le=1.0)
+    half_life_steps: int = option(1500, "Steps in which both rates fall to a half ...", ge=10, le=1_000_000)
+    min_lr_ratio: float = option(
+        0.1, "... but never below this share (new keyframes must still be learned)", ge=0.0, le=1.0
+    )
+    depth_weight: float = option(0.3, "Weight of the depth loss", ge=0.0, le=100.0)
+    free_space_weight: float = option(0.1, "Weight of the free-space loss", ge=0.0, le=100.0)
+    clip_weight: float = option(1.0, "Weight of the language loss", ge=0.0, le=100.0)
+    recent_share: float = option(0.3, "Share of rays drawn from the newest keyframes (DISORF replay)", ge=0.0, le=1.0)
+    seed: int = option(0, "Seed of initial weights and batches", ge=0, le=2**31 - 1)
+    near_m: float = option(0.05, "Nearest sample on a ray, metres", ge=1e-3, le=10.0)
+    far_m: float = option(20.0, "Farthest sample on a ray, metres", ge=0.1, le=10_000.0)
+
+
+@dataclass(frozen=True)
+class SurfaceConfig:
+    """The surface map that queries answer with."""
+
+    voxel_m: float = option(0.005, "Spacing of surface points, metres", ge=0.001, le=0.5)
+    max_points: int = option(60_000, "Most points; the voxel size grows when there are more", ge=1000, le=5_000_000)
+    min_views: int = option(
+        3, "Points seen by fewer keyframes are not answered with (LERF visibility filter)", ge=1, le=100
+    )
+
+
+@dataclass(frozen=True)
+class QueryConfig:
+    """How phrases are answered."""
+
+    scales: int = option(5, "Physical scales cached a surface point", ge=1, le=30)
+    min_scale_m: float = option(0.05, "Smallest scale, metres", ge=0.001, le=10.0)
+    max_scale_m: float = option(0.35, "Largest scale, metres", ge=0.01, le=100.0)
+    top_fraction: float = option(
+        0.002, "Share of points whose mean chooses the scale (not one hottest point)", ge=1e-5, le=1.0
+    )
+    min_keyframes: int = option(6, "Before this many keyframes the answer is NOT_READY", ge=1, le=1000)
+    min_steps: int = option(300, "Before this many training steps the answer is NOT_READY", ge=1, le=1_000_000)
+    found_probability: float = option(0.5, "FOUND from this probability on", ge=0.0, le=1.0)
+    ambiguous_ratio: float = option(
+        0.9, "A second place scoring this share of the best makes it AMBIGUOUS", ge=0.0, le=1.0
+    )
+    stale_after_s: float = option(0.0, "STALE when the newest keyframe is older; 0 = never", ge=0.0, le=1e9)
+    max_prompts: int = option(64, "Most phrases a request", ge=1, le=10_000)
+    max_phrase_bytes: int = option(1024, "Longest phrase, bytes of UTF-8", ge=1, le=1_000_000)
+    max_points: int = option(20_000, "Most cloud points a phrase when the request leaves it at 0", ge=1, le=5_000_000)
+
+
+@dataclass(frozen=True)
+class GraspConfig:
+    """The parallel gripper and how it may approach."""
+
+    max_opening_m: float = option(0.08, "Largest distance between the fingers", ge=0.005, le=0.5)
+    finger_depth_m: float = option(
+        0.04, "How far the fingers reach over the object, along the approach", ge=0.005, le=0.3
+    )
+    finger_width_m: float = option(0.024, "Finger width across the closing axis", ge=0.002, le=0.1)
+    clearance_m: float = option(0.004, "Fingertips stay this far above the support", ge=0.0, le=0.1)
+    margin_m: float = option(0.012, "Opening beyond the object's width", ge=0.0, le=0.1)
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """Threads, queues and time-outs."""
+
+    mailbox_size: int = option(4, "Frames waiting for the encoder; the oldest is dropped, counted", ge=1, le=1000)
+    threads: int = option(2, "CPU threads shared by encoder and trainer (each gets half while both work)", ge=1, le=256)
+    snapshot_period_s: float = option(3.0, "Time between published snapshots while training", ge=0.1, le=3600.0)
+    command_timeout_s: float = option(10.0, "Longest wait for the trainer to run a command", ge=0.1, le=3600.0)
+    join_timeout_s: float = option(10.0, "Longest wait for a thread at shutdown", ge=0.1, le=600.0)
+    idle_steps: int = option(6000, "Training rests after this many steps without a new keyframe", ge=1, le=10_000_000)
+    status_period_s: float = option(1.0, "Period of ~/status", ge=0.05, le=60.0)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of it. Keys are written `section.key`."""
+
+    input: InputConfig = InputConfig()
+    workspace: WorkspaceConfig = WorkspaceConfig()
+    keyframes: KeyframeConfig = KeyframeConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    pyramid: PyramidConfig = PyramidConfig()
+    field: FieldConfig = FieldConfig()
+    train: TrainConfig = TrainConfig()
+    surface: SurfaceConfig = SurfaceConfig()
+    query: QueryConfig = QueryConfig()
+    grasp: GraspConfig = GraspConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    def __post_init__(self) -> None:
+        """Check what one value alone cannot tell.
+
+        Raises:
+            ConfigError: values contradict each other.
+        """
+        low, high = self.workspace.min_m, self.workspace.max_m
+        if len(low) != 3 or len(high) != 3 or any(a >= b for a, b in zip(low, high, strict=True)):
+            raise ConfigError(f"workspace.min_m {low} must be three numbers, each below workspace.max_m {high}")
+        for small, large in (
+            ("pyramid.min_tile", "pyramid.max_tile"),
+            ("query.min_scale_m", "query.max_scale_m"),
+            ("input.depth_min_m", "input.depth_max_m"),
+            ("train.near_m", "train.far_m"),
+        ):
+            if get(self, small) >= get(self, large):
+                raise ConfigError(f"{small} = {get(self, small)} must be below {large} = {get(self, large)}")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One leaf of the tree, as parameters and documentation need it."""
+
+    key: str
+    type: type
+    default: Value
+    help: str
+    ge: float | None
+    le: float | None
+    choices: tuple[str, ...]
+
+
+def options() -> Iterator[Option]:
+    """Yield every leaf of `Config` in order, with its metadata."""
+    defaults = Config()
+    for section in fields(Config):
+        values = getattr(defaults, section.name)
+        for leaf in fields(values):
+            meta, default = leaf.metadata, getattr(values, leaf.name)
+            yield Option(f"{section.name}.{leaf.name}", type(default), default, meta["help"], meta["ge"], meta["le"],
+                         meta["choices"])  # fmt: skip
+
+
+def get(config: Config, key: str) -> Any:
+    """Return the value at `section.key`."""
+    section, name = key.split(".")
+    return getattr(getattr(config, section), name)
+
+
+def to_flat(config: Config) -> dict[str, Value]:
+    """Return `{section.key: value}` for the whole tree."""
+    return {o.key: get(config, o.key) for o in options()}
+
+
+def from_flat(values: Mapping[str, object], base: Config | None = None) -> Config:
+    """Return `base` (default: the defaults) with the given `{section.key: value}` replaced.
+
+    Raises:
+        ConfigError: a key is unknown (the nearest one is named), or a value has the wrong type or is out of range.
+    """
+    known = {o.key: o for o in options()}
+    changes: dict[str, dict[str, Value]] = {}
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"unknown parameter {key!r}{hint} (config/lerf.yaml lists them all)")
+        section, name = key.split(".")
+        changes.setdefault(section, {})[name] = check(known[key], value)
+    config = base or Config()
+    sections = {name: dataclasses.replace(getattr(config, name), **new) for name, new in changes.items()}
+    return dataclasses.replace(config, **sections)
+
+
+def from_dict(tree: Mapping[str, object], base: Config | None = None) -> Config:
+    """As `from_flat`, from a nested `{section: {key: value}}` mapping (a parameter file).
+
+    Raises:
+        ConfigError: as `from_flat`, or a section is not a mapping.
+    """
+    flat: dict[str, object] = {}
+    for section, values in tree.items():
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"section {section!r} must be a mapping of keys to values, not {values!r}")
+        flat.update({f"{section}.{key}": value for key, value in values.items()})
+    return from_flat(flat, base)
+
+
+def check(opt: Option, value: object) -> Value:
+    """Return `value` as the option's type.
+
+    Raises:
+        ConfigError: wrong type, not finite, out of range, or not one of the choices.
+    """
+    converted = _convert(opt, value)
+    numbers = converted if isinstance(converted, tuple) else (converted,)
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            continue
+        if not math.isfinite(number):
+            raise ConfigError(f"{opt.key} = {value!r} is not finite")
+        if (opt.ge is not None and number < opt.ge) or (opt.le is not None and number > opt.le):
+            raise ConfigError(f"{opt.key} = {value!r} is out of range [{opt.ge}, {opt.le}]")
+    if opt.choices and converted not in opt.choices:
+        raise ConfigError(f"{opt.key} = {value!r} must be one of {', '.join(opt.choices)}")
+    return converted
+
+
+def _convert(opt: Option, value: object) -> Value:
+    """Accept an int for a float and a list for a tuple; nothing else changes type."""
+    if opt.type is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if opt.type is tuple and isinstance(value, (list, tuple)):
+        return tuple(float(v) if isinstance(v, (int, float)) else str(v) for v in value)  # type: ignore[return-value]
+    if type(value) is not opt.type:
+        raise ConfigError(f"{opt.key} = {value!r} must be of type {opt.type.__name__}, not {type(value).__name__}")
+    return value  # type: ignore[return-value]

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The field: density and colour from one hash grid, language from another (LERF section 3.3).
+
+The language grid shares nothing with the radiance grid but sample positions; its loss reaches neither density nor poses.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lerf_ros.config import FieldConfig
+from lerf_ros.core.contraction import SceneBox
+from lerf_ros.core.hashgrid import GridLayout, make_grid
+from lerf_ros.core.hashgrid.workers import Workers
+
+GEOMETRY_FEATURES = 15
+DIRECTION_FEATURES = 9
+
+
+def spherical_harmonics(d: Float[Tensor, "B 3"]) -> Float[Tensor, "B 9"]:
+    """Return real spherical harmonics up to degree 2 of unit directions (Ramamoorthi & Hanrahan 2001, eq. 3)."""
+    x, y, z = d.unbind(-1)
+    one = torch.ones_like(x)
+    return torch.stack(
+        [0.28209479 * one, 0.48860251 * y, 0.48860251 * z, 0.48860251 * x, 1.09254843 * x * y, 1.09254843 * y * z,
+         0.31539157 * (3 * z * z - 1), 1.09254843 * x * z, 0.54627422 * (x * x - y * y)],
+        dim=-1,
+    )  # fmt: skip
+
+
+class RadianceField(nn.Module):
+    """Density [1/m] and colour in [0, 1] of world points seen from a direction."""
+
+    def __init__(self, config: FieldConfig, box: SceneBox, workers: Workers, seed: int) -> None:
+        super().__init__()
+        self.box = box
+        layout = GridLayout(
+            config.levels, config.features, config.log2_table, config.min_resolution, config.max_resolution
+        )
+        self.grid = make_grid(layout, config.backend, seed, workers)
+        width = config.hidden
+        self.density_net = nn.Sequential(
+            nn.Linear(layout.width, width), nn.ReLU(inplace=True), nn.Linear(width, 1 + GEOMETRY_FEATURES)
+        )
+        self.geometry_in = nn.Linear(1 + GEOMETRY_FEATURES, width)
+        self.direction_in = nn.Linear(DIRECTION_FEATURES, width, bias=False)
+        self.colour_net = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(width, width), nn.ReLU(inplace=True),
+                                        nn.Linear(width, 3))  # fmt: skip
+
+    def density_features(self, points: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N G"]]:
+        """Return density and the features the colour is computed from."""
+        return self.unit_density(self.box.contract(points))
+
+    def unit_density(self, unit: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N G"]]:
+        """As `density_features`, of points already contracted to the unit cube."""
+        hidden = self.density_net(self.grid(unit))
+        # exp is Instant-NGP's density activation; the clamp keeps a step from overflowing.
+        return torch.exp(hidden[:, 0].clamp(-10.0, 10.0) - 1.0), hidden
+
+    def forward(
+        self, points: Float[Tensor, "B S 3"], directions: Float[Tensor, "B 3"]
+    ) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S 3"]]:
+        """Return density and colour of the samples of each ray."""
+        rays, samples, _ = points.shape
+        density, features = self.density_features(points.reshape(-1, 3))
+        # The direction's share of the first layer is computed once a ray, not once a sample.
+        hidden = self.geometry_in(features).view(rays, samples, -1) + self.direction_in(
+            spherical_harmonics(directions)
+        ).unsqueeze(1)
+        return density.view(rays, samples), torch.sigmoid(self.colour_net(hidden))
+
+
+class LanguageField(nn.Module):
+    """F_lang(x, s): unit CLIP vector of a world point at a physical scale (metres)."""
+
+    def __init__(self, config: FieldConfig, box: SceneBox, embed_dim: int, workers: Workers, seed: int) -> None:
+        super().__init__()
+        self.box = box
+        self.embed_dim = embed_dim
+        layout = GridLayout(
+            config.language_levels, config.language_features, config.language_log2_table, config.min_resolution,
+            config.language_max_resolution,
+        )  # fmt: skip
+        self.grid = make_grid(layout, config.backend, seed, workers)
+        layers: list[nn.Module] = []
+        width = layout.width + 1
+        for _ in range(config.language_layers):
+            layers += [nn.Linear(width, config.language_hidden), nn.ReLU(inplace=True)]
+            width = config.language_hidden
+        self.net = nn.Sequential(*layers, nn.Linear(width, embed_dim))
+        self._bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+    def encode(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N F"]:
+        """Return the scale-free features of world points; positions are detached (LERF section 3.3)."""
+        out: Tensor = self.grid(self.box.contract(points.detach()))
+        return out
+
+    def head(self, features: Float[Tensor, "N F"], scale_m: Float[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """Return the unit embedding of features at a physical scale."""
+        inputs = torch.cat([features, (scale_m / self.box.half_m)[:, None]], dim=-1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16 and inputs.device.type == "cpu"):
+            out = self.net(inputs)
+        return functional.normalize(out.float(), dim=-1)
+
+    def forward(self, points: Float[Tensor, "N 3"], scale_m: Float[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """Return the unit embedding of world points at a physical scale (m)."""
+        return self.head(self.encode(points), scale_m)

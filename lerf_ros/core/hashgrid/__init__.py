@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Multi-resolution hash encoding (Mueller et al. 2022) in tiny-cuda-nn's parameter layout; three backends, one interface.
+
+`numba` is the fast one on CPUs, `torch` the slow reference, `tcnn` the CUDA one. A table trained by one opens in another.
+"""
+
+from lerf_ros.core.hashgrid.adam import TableAdam
+from lerf_ros.core.hashgrid.grids import HashGrid, make_grid
+from lerf_ros.core.hashgrid.layout import GridLayout
+
+__all__ = ["GridLayout", "HashGrid", "TableAdam", "make_grid"]

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The three hash grids behind one interface: `encode(x)` is differentiable with respect to `table`, not to `x`."""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from lerf_ros.core.hashgrid import kernels
+from lerf_ros.core.hashgrid.kernels import Array
+from lerf_ros.core.hashgrid.layout import PRIMES, GridLayout
+from lerf_ros.core.hashgrid.workers import Workers
+from lerf_ros.errors import BackendError
+
+INITIAL_RANGE = 1e-2
+
+
+class HashGrid(nn.Module):
+    """A table of features and its trilinear lookup.
+
+    Attributes:
+        table: float32 [rows, F], the only parameter.
+    """
+
+    table: nn.Parameter
+
+    def __init__(self, layout: GridLayout, seed: int) -> None:
+        super().__init__()
+        self.layout = layout
+        generator = np.random.default_rng(seed)
+        values = generator.uniform(-INITIAL_RANGE, INITIAL_RANGE, (layout.rows, layout.features))
+        self.table = nn.Parameter(torch.from_numpy(values.astype(np.float32)))
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
+        """Return the features of unit-cube points; points outside are clamped to the cube."""
+
+
+class TorchHashGrid(HashGrid):
+    """The slow reference: plain torch indexing, autograd gradients."""
+
+    def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
+        x = x.detach().clamp(0.0, 1.0)
+        return torch.cat([self._level(x, level) for level in range(self.layout.levels)], dim=-1)
+
+    def _level(self, x: Float[Tensor, "N 3"], level: int) -> Float[Tensor, "N F"]:
+        position = x * float(self.layout.scale[level]) + 0.5
+        low = position.floor()
+        fraction = position - low
+        total = torch.zeros(x.shape[0], self.layout.features, dtype=self.table.dtype, device=x.device)
+        for corner in range(8):
+            bits = torch.tensor([corner & 1, (corner >> 1) & 1, corner >> 2], device=x.device)
+            weight = torch.where(bits.bool(), fraction, 1 - fraction).prod(dim=-1, keepdim=True)
+            total = total + weight * self.table[self._rows(low.long() + bits, level)]
+        return total
+
+    def _rows(self, vertex: Int64[Tensor, "N 3"], level: int) -> Int64[Tensor, " N"]:
+        resolution, size = int(self.layout.resolution[level]), int(self.layout.size[level])
+        if resolution**3 <= size:
+            index = (vertex * torch.tensor([1, resolution, resolution**2], device=vertex.device)).sum(-1)
+        else:
+            hashed = (vertex * torch.tensor(PRIMES, device=vertex.device)) & 0xFFFFFFFF
+            index = hashed[:, 0] ^ hashed[:, 1] ^ hashed[:, 2]
+        return index % size + int(self.layout.offset[level])
+
+
+class NumbaHashGrid(HashGrid):
+    """The fast one on CPUs. Its backward adds into `table.grad` in place."""
+
+    def __init__(self, layout: GridLayout, seed: int, workers: Workers) -> None:
+        super().__init__(layout, seed)
+        self.workers = workers
+
+    def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
+        points = x.detach().clamp(0.0, 1.0).contiguous()
+        out: Tensor = _NumbaEncode.apply(points, self.table, self)
+        return out
+
+    def encode(self, points: Array) -> Array:
+        """Return the features [N, L*F] of contiguous float32 points [N, 3] in the unit cube, without autograd."""
+        out = np.empty((len(points), self.layout.width), np.float32)
+        table, lay = self.table.detach().numpy(), self.layout
+        self.workers.run(
+            kernels.encode,
+            [(points[s], table, lay.scale, lay.resolution, lay.offset, lay.size, out[s])
+             for s in self.workers.spans(len(points))],
+        )  # fmt: skip
+        return out
+
+    def scatter(self, points: Array, grad_out: Array) -> None:
+        """Add the gradient of an encoding to `table.grad`."""
+        if self.table.grad is None:
+            self.table.grad = torch.zeros_like(self.table)
+        grad, lay, threads = self.table.grad.numpy(), self.layout, self.workers.threads
+        # Interleaved, so that every thread gets coarse (cached) and fine levels.
+        shares = [np.arange(i, lay.levels, threads) for i in range(threads)]
+        self.workers.run(
+            kernels.scatter,
+            [(points, grad_out, lay.scale, lay.resolution, lay.offset, lay.size, share, grad) for share in shares],
+        )
+
+
+class _NumbaEncode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, table: Tensor, grid: NumbaHashGrid) -> Tensor:
+        ctx.points, ctx.grid = points, grid
+        return torch.from_numpy(grid.encode(points.numpy()))
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[None, None, None]:
+        ctx.grid.scatter(ctx.points.numpy(), grad_out.contiguous().numpy())
+        return None, None, None
+
+
+class TcnnHashGrid(HashGrid):
+    """tiny-cuda-nn on CUDA; not yet measured by this project.
+
+    Raises:
+        BackendError: tinycudann or CUDA is absent.
+    """
+
+    def __init__(self, layout: GridLayout, seed: int) -> None:
+        try:
+            import tinycudann
+        except (ImportError, OSError) as error:
+            raise BackendError(
+                "field.backend = 'tcnn' needs tinycudann (pip install git+https://github.com/NVlabs/tiny-cuda-nn/"
+                "#subdirectory=bindings/torch) and a CUDA GPU; 'numba' or 'torch' run anywhere"
+            ) from error
+        super().__init__(layout, seed)
+        encoding = {
+            "otype": "HashGrid", "n_levels": layout.levels, "n_features_per_level": layout.features,
+            "log2_hashmap_size": layout.log2_table, "base_resolution": layout.min_resolution,
+            "per_level_scale": layout.growth,
+        }  # fmt: skip
+        self._native = tinycudann.Encoding(3, encoding, dtype=torch.float32)
+        self._native.params = nn.Parameter(self.table.detach().flatten().to(self._native.params.device))
+        self.table = self._native.params
+
+    def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
+        out: Tensor = self._native(x.detach().clamp(0.0, 1.0))
+        return out
+
+
+def make_grid(layout: GridLayout, backend: str, seed: int, workers: Workers) -> HashGrid:
+    """Return a hash grid of the backend 'numba', 'torch', 'tcnn' or 'auto' (numba: the one that runs anywhere).
+
+    Raises:
+        BackendError: the backend is unknown, or its library is absent.
+    """
+    if backend in ("auto", "numba"):
+        return NumbaHashGrid(layout, seed, workers)
+    if backend == "torch":
+        return TorchHashGrid(layout, seed)
+    if backend == "tcnn":
+        return TcnnHashGrid(layout, seed)
+    raise BackendError(f"unknown hash-grid backend {backend!r}: choose numba, torch, tcnn or auto")

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Posed images, the gate that makes some of them keyframes, and the store that holds those."""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+from lerf_ros.config import KeyframeConfig
+from lerf_ros.core.geometry import Intrinsics, check_transform, invert, rotation_angle
+from lerf_ros.core.pyramid import FeaturePyramid
+from lerf_ros.errors import DepthError, ImageError
+
+
+@dataclass(frozen=True)
+class PosedImage:
+    """One undistorted colour image with a known camera pose.
+
+    Attributes:
+        stamp_ns: time of exposure, nanoseconds.
+        rgb: colour, uint8.
+        depth_m: z-depth registered to `rgb`, metres; 0 where not measured. None: no depth sensor.
+        T_world_cam: camera (ROS optical axes) to world.
+        camera: name of the camera it came from.
+        mask: True where a pixel may be trained on (None: everywhere), e.g. not the robot itself.
+
+    Raises:
+        ImageError: cause ``image_size``, the image contradicts the intrinsics.
+        DepthError: cause ``depth_size``, depth and colour differ in size.
+        PoseError: the pose is not finite or not rigid.
+    """
+
+    stamp_ns: int
+    rgb: UInt8[np.ndarray, "H W 3"]
+    depth_m: Float32[np.ndarray, "H W"] | None
+    intrinsics: Intrinsics
+    T_world_cam: Float64[np.ndarray, "4 4"]
+    camera: str = "camera"
+    mask: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        size = (self.intrinsics.height, self.intrinsics.width)
+        if self.rgb.shape[:2] != size:
+            raise ImageError(
+                "image_size",
+                f"image is {self.rgb.shape[1]} x {self.rgb.shape[0]} but its intrinsics are "
+                f"for {size[1]} x {size[0]}: is this the CameraInfo of this stream?",
+            )
+        if self.depth_m is not None and self.depth_m.shape != size:
+            raise DepthError(
+                "depth_size",
+                f"depth is {self.depth_m.shape[1]} x {self.depth_m.shape[0]} but colour is "
+                f"{size[1]} x {size[0]}: subscribe to depth registered to colour",
+            )
+        object.__setattr__(self, "T_world_cam", check_transform(self.T_world_cam, "T_world_cam"))
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """A posed image kept for training, with its feature pyramid (None: colour and geometry only)."""
+
+    id: int
+    image: PosedImage
+    pyramid: FeaturePyramid | None
+
+
+class MotionGate:
+    """Accept a frame when its camera has moved or turned enough since the last accepted one (per camera)."""
+
+    def __init__(self, config: KeyframeConfig) -> None:
+        self._config = config
+        self._last: dict[str, Float64[np.ndarray, "4 4"]] = {}
+
+    def accept(self, image: PosedImage) -> bool:
+        """Return whether `image` becomes a keyframe; if so it is the new reference of its camera."""
+        last = self._last.get(image.camera)
+        if last is not None:
+            T_last_cam = invert(last) @ image.T_world_cam
+            moved = float(np.linalg.norm(T_last_cam[:3, 3])) >= self._config.min_translation_m
+            turned = rotation_angle(T_last_cam[:3, :3]) >= self._config.min_rotation_rad
+            if not (moved or turned):
+                return False
+        self._last[image.camera] = image.T_world_cam
+        return True
+
+    def reset(self) -> None:
+        """Forget all references: the next frame of every camera is accepted."""
+        self._last.clear()
+
+
+class KeyframeStore:
+    """Keyframes in order of arrival. Self-locked: one thread adds, any thread takes a view.
+
+    Past `max_count` the keyframe whose camera is nearest to a neighbour's is evicted (the most redundant one), never
+    the newest.
+    """
+
+    def __init__(self, max_count: int) -> None:
+        self._lock = threading.Lock()
+        self._frames: tuple[Keyframe, ...] = ()
+        self._max_count = max_count
+        self._version = 0
+
+    def add(self, keyframe: Keyframe) -> Keyframe | None:
+        """Append a keyframe; return the one evicted to make room, if any."""
+        with self._lock:
+            frames = (*self._frames, keyframe)
+            evicted = None
+            if len(frames) > self._max_count:
+                evicted = frames[_most_redundant(frames)]
+                frames = tuple(f for f in frames if f is not evicted)
+            self._frames = frames
+            self._version += 1
+            return evicted
+
+    def clear(self) -> None:
+        """Drop all keyframes."""
+        with self._lock:
+            self._frames = ()
+            self._version += 1
+
+    def view(self) -> tuple[Keyframe, ...]:
+        """Return the keyframes now held; the tuple never changes."""
+        with self._lock:
+            return self._frames
+
+    @property
+    def version(self) -> int:
+        """Counts every change."""
+        with self._lock:
+            return self._version
+
+
+def _most_redundant(frames: tuple[Keyframe, ...]) -> int:
+    """Return the index (not the last) whose pose is nearest to another one's: metres + radians / 3."""
+    poses = np.stack([f.image.T_world_cam for f in frames])
+    distance = np.linalg.norm(poses[:, None, :3, 3] - poses[None, :, :3, 3], axis=-1)
+    trace = np.einsum("iab,jab->ij", poses[:, :3, :3], poses[:, :3, :3])
+    distance += np.arccos(np.clip((trace - 1) / 2, -1, 1)) / 3
+    np.fill_diagonal(distance, np.inf)
+    return int(distance[:-1].min(axis=1).argmin())

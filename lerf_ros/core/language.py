@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training of the language field, and its evaluation on surface points."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from lerf_ros.config import Config
+from lerf_ros.core import losses, rendering
+from lerf_ros.core.batches import PixelBatch
+from lerf_ros.core.contraction import SceneBox
+from lerf_ros.core.field import LanguageField
+from lerf_ros.core.hashgrid import TableAdam
+from lerf_ros.core.hashgrid.workers import Workers
+from lerf_ros.core.keyframes import Keyframe
+from lerf_ros.core.pyramid import PyramidBank
+from lerf_ros.core.radiance import RadianceTrainer
+
+EVALUATE_CHUNK = 16384
+
+
+class LanguageTrainer:
+    """Owns the language field, its optimisers and the keyframes' pyramids. One thread uses it."""
+
+    def __init__(self, config: Config, embed_dim: int, radiance: RadianceTrainer, workers: Workers) -> None:
+        self._train = config.train
+        self._radiance = radiance
+        self._rng = np.random.default_rng(config.train.seed + 1)
+        self._box: SceneBox = radiance.box
+        self.bank = PyramidBank()
+        self.field = LanguageField(config.field, radiance.box, embed_dim, workers, config.train.seed + 1)
+        networks = [p for n, p in self.field.named_parameters() if n != "grid.table"]
+        self._adam = torch.optim.Adam(networks, lr=config.train.network_lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        self._table_adam = TableAdam(self.field.grid, workers)
+
+    def step(self, frames: Sequence[Keyframe], batch: PixelBatch, lr_ratio: float) -> float | None:
+        """Take one step on the pixels of `batch`; return the loss, or None when no pixel could be used."""
+        samples, weights = self._samples(batch)
+        points = batch.rays.points(samples)
+        keep = batch.trainable & (weights.sum(-1) > 0.1) & self._inside(points[:, 0])
+        if keep.sum() < 16:
+            return None
+        level = self._rng.uniform(0, len_levels(frames) - 1, len(batch)).astype(np.float32)
+        slots = np.array([self.bank.slot(frame.id) for frame in frames], np.int64)[batch.frame]
+        target = self.bank.lookup(slots[keep], batch.pixel[keep, 0], batch.pixel[keep, 1], level[keep])
+        z = samples * batch.rays.z_per_t[:, None]
+        scale = tile_px(frames, batch.frame, level)[:, None] * z / batch.focal_px[:, None]
+        predicted = self._render(points[keep], scale[keep].astype(np.float32), weights[keep])
+        loss = self._train.clip_weight * losses.clip_similarity(predicted, torch.from_numpy(target))
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group in self._adam.param_groups:
+            group["lr"] = self._train.network_lr * lr_ratio
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+        self._table_adam.step(self._train.grid_lr * lr_ratio)
+        return float(loss.detach())
+
+    def _samples(self, batch: PixelBatch) -> tuple[Float32[np.ndarray, "B k"], Float32[np.ndarray, "B k"]]:
+        """Return distances and weights to render language with: the measured surface, else the top-k of the density."""
+        if batch.depth_m.any():
+            t = (batch.depth_m / batch.rays.z_per_t)[:, None]
+            return t, (t > 0).astype(np.float32)
+        t_all, w_all = self._radiance.distances(batch.rays, self._train.samples_without_depth)
+        weights, index = rendering.top_samples(w_all, self._train.language_samples)
+        return t_all.gather(-1, index).numpy(), weights.numpy()
+
+    def _inside(self, points: Float32[np.ndarray, "B 3"]) -> np.ndarray:
+        """Return which points lie in the cube around the workspace; language beyond it is never asked for."""
+        inside: np.ndarray = (np.abs(points - self._box.centre) <= self._box.half_m).all(-1)
+        return inside
+
+    def _render(
+        self,
+        points: Float32[np.ndarray, "B k 3"],
+        scale_m: Float32[np.ndarray, "B k"],
+        weights: Float32[np.ndarray, "B k"],
+    ) -> Float[Tensor, "B D"]:
+        """Return the embedding of each ray: weighted sum of unit vectors, normalised after the sum (LERF section 3.3)."""
+        rays, k, _ = points.shape
+        each = self.field(torch.from_numpy(points.reshape(-1, 3)), torch.from_numpy(scale_m.reshape(-1)))
+        summed = rendering.composite(torch.from_numpy(weights), each.view(rays, k, -1))
+        return functional.normalize(summed, dim=-1)
+
+    @torch.no_grad()
+    def evaluate(
+        self, points: Float32[np.ndarray, "N 3"], scales_m: Float32[np.ndarray, " S"]
+    ) -> Float[Tensor, "S N D"]:
+        """Return bfloat16 unit embeddings of points at every scale; the hash features are computed once a point."""
+        out = torch.empty(len(scales_m), len(points), self.field.embed_dim, dtype=torch.bfloat16)
+        for start in range(0, len(points), EVALUATE_CHUNK):
+            part = slice(start, start + EVALUATE_CHUNK)
+            features = self.field.encode(torch.from_numpy(points[part]))
+            for s, scale in enumerate(scales_m):
+                out[s, part] = self.field.head(features, torch.full((len(features),), float(scale))).bfloat16()
+        return out
+
+
+def len_levels(frames: Sequence[Keyframe]) -> int:
+    """Return the number of pyramid levels, the same for all keyframes of a map."""
+    pyramid = frames[0].pyramid
+    return 0 if pyramid is None else pyramid.levels
+
+
+def tile_px(
+    frames: Sequence[Keyframe], index: Int64[np.ndarray, " B"], level: Float32[np.ndarray, " B"]
+) -> Float32[np.ndarray, " B"]:
+    """Return the tile side in pixels of each ray's keyframe at its (fractional) level."""
+    sizes = np.stack([f.pyramid.tile_px for f in frames if f.pyramid is not None]).astype(np.float32)
+    low = np.minimum(level.astype(np.int64), sizes.shape[1] - 2)
+    fraction = level - low
+    return np.asarray(sizes[index, low] * (1 - fraction) + sizes[index, low + 1] * fraction, np.float32)

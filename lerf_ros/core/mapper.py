@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The facade: posed images in, an immutable snapshot out. Reads like the paper; threads are the caller's."""
+
+import itertools
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from lerf_ros.config import Config
+from lerf_ros.core.encoders import ImageTextEncoder
+from lerf_ros.core.keyframes import Keyframe, KeyframeStore, MotionGate, PosedImage
+from lerf_ros.core.pyramid import build_pyramid
+from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
+from lerf_ros.core.surface import SurfaceBuilder
+from lerf_ros.core.trainer import StepReport, Trainer
+
+RENDERED_WIDTH_PX = 80
+RENDERED_A_SNAPSHOT = 6
+MIN_OPACITY = 0.7
+
+
+class LerfMapper:
+    """Incremental LERF. `prepare` belongs to one thread; all else to one other.
+
+    Args:
+        config: the whole tree.
+        encoder: embeds tiles and phrases; None maps colour and geometry only.
+    """
+
+    def __init__(self, config: Config, encoder: ImageTextEncoder | None) -> None:
+        self.config = config
+        self.encoder = encoder
+        self.store = KeyframeStore(config.keyframes.max_count)
+        self._gate = MotionGate(config.keyframes)
+        self._ids = itertools.count()
+        self._start()
+
+    def _start(self) -> None:
+        self.trainer = Trainer(self.config, None if self.encoder is None else self.encoder.embed_dim)
+        self._surface = SurfaceBuilder(self.config.surface, self.config.workspace)
+        self._rendered: dict[int, Float32[np.ndarray, "H W"]] = {}
+
+    def prepare(self, image: PosedImage) -> Keyframe | None:
+        """Return a keyframe with its feature pyramid, or None if the camera has not moved enough since the last."""
+        if not self._gate.accept(image):
+            return None
+        pyramid = None if self.encoder is None else build_pyramid(self.encoder, image.rgb, self.config.pyramid)
+        return Keyframe(next(self._ids), image, pyramid)
+
+    def add(self, keyframe: Keyframe) -> None:
+        """Take a keyframe into the map; the most redundant one leaves when the budget is spent."""
+        evicted = self.store.add(keyframe)
+        if evicted is not None:
+            self.trainer.remove(evicted)
+            self._rendered.pop(evicted.id, None)
+        self.trainer.add(keyframe)
+        if keyframe.image.depth_m is not None:
+            self._surface.add(keyframe.image, keyframe.image.depth_m)
+
+    def step(self) -> StepReport:
+        """Take one optimisation step of both fields on the keyframes there are."""
+        return self.trainer.step(self.store.view())
+
+    def publish(self) -> FieldSnapshot | None:
+        """Return the map as it is now: surface, language of its points, and frozen weights."""
+        frames = self.store.view()
+        if not frames or self.encoder is None or self.trainer.language is None:
+            return None
+        self._add_rendered_surface(frames)
+        surface = self._surface.build()
+        query = self.config.query
+        scales = np.geomspace(query.min_scale_m, query.max_scale_m, query.scales).astype(np.float32)
+        embeddings = self.trainer.language.evaluate(surface.points, scales)
+        return FieldSnapshot(
+            step=self.step_count,
+            stamp_ns=max(frame.image.stamp_ns for frame in frames),
+            frame_id=self.config.input.world_frame,
+            keyframes=len(frames),
+            surface=surface,
+            language=LanguageCache(scales, embeddings),
+            encoder_name=self.encoder.name,
+            encoder_sha256=self.encoder.sha256,
+            weights=self.weights(),
+        )
+
+    def _add_rendered_surface(self, frames: tuple[Keyframe, ...]) -> None:
+        """Without measured depth the surface comes from rendered depth, a few keyframes anew each time."""
+        blind = [frame for frame in frames if frame.image.depth_m is None]
+        if not blind:
+            return
+        order = sorted(blind, key=lambda frame: (frame.id in self._rendered, frame.id))
+        small = {frame.id: _small(frame.image) for frame in blind}
+        for frame in order[:RENDERED_A_SNAPSHOT]:
+            self._rendered.pop(frame.id, None)
+            image = small[frame.id]
+            seen = self.trainer.radiance.render(image.intrinsics, image.T_world_cam)
+            self._rendered[frame.id] = np.where(seen.opacity > MIN_OPACITY, seen.depth_m, 0).astype(np.float32)
+        self._surface.clear()
+        for frame in frames:
+            if frame.image.depth_m is not None:
+                self._surface.add(frame.image, frame.image.depth_m)
+            elif frame.id in self._rendered:
+                self._surface.add(small[frame.id], self._rendered[frame.id])
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return a copy of all learned weights by name: `radiance.*`, `exposure.*`, `density_grid`, `language.*`."""
+        modules: dict[str, torch.nn.Module | None] = {
+            "radiance": self.trainer.radiance.field, "exposure": self.trainer.radiance.exposure,
+            "language": None if self.trainer.language is None else self.trainer.language.field,
+        }  # fmt: skip
+        out = {
+            f"{name}.{key}": value.detach().cpu().numpy().copy()
+            for name, module in modules.items() if module is not None
+            for key, value in module.state_dict().items()
+        }  # fmt: skip
+        out["density_grid"] = self.trainer.radiance.density_grid.values.copy()
+        return out
+
+    def reset(self) -> None:
+        """Forget everything learned and all keyframes."""
+        self.store.clear()
+        self._gate.reset()
+        self.close()
+        self._start()
+
+    def set_threads(self, n: int) -> None:
+        """Use `n` CPU threads for training from now on. Call it on the thread that trains: torch counts per thread."""
+        self.trainer.workers.threads = n
+        torch.set_num_threads(n)
+
+    def close(self) -> None:
+        """End the kernel threads."""
+        self.trainer.workers.close()
+
+    @property
+    def keyframe_count(self) -> int:
+        """Keyframes in the map."""
+        return len(self.store.view())
+
+    @property
+    def step_count(self) -> int:
+        """Training steps done."""
+        return self.trainer.steps
+
+
+def _small(image: PosedImage) -> PosedImage:
+    """Return the image at the size that depth is rendered at."""
+    width = min(RENDERED_WIDTH_PX, image.intrinsics.width)
+    height = max(round(image.intrinsics.height * width / image.intrinsics.width), 1)
+    rgb = cv2.resize(image.rgb, (width, height), interpolation=cv2.INTER_AREA)
+    return replace(image, rgb=rgb, intrinsics=image.intrinsics.scaled(width, height), mask=None)

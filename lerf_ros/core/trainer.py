@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One optimisation step of the whole field. No threads, no clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lerf_ros.config import Config
+from lerf_ros.core.batches import draw_pixels
+from lerf_ros.core.hashgrid.workers import Workers
+from lerf_ros.core.keyframes import Keyframe
+from lerf_ros.core.language import LanguageTrainer
+from lerf_ros.core.losses import psnr_db
+from lerf_ros.core.radiance import RadianceTrainer
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step found. `depth` is in units of the depth band; `clip` is 1 - cosine, NaN where not trained."""
+
+    step: int
+    loss: float
+    photometric: float
+    psnr_db: float
+    depth: float
+    clip: float
+    rays: int
+
+
+class Trainer:
+    """Radiance and language, step by step, on whatever keyframes there are."""
+
+    def __init__(self, config: Config, embed_dim: int | None) -> None:
+        self._config = config.train
+        self.workers = Workers(1)
+        self._rng = np.random.default_rng(config.train.seed + 2)
+        self.radiance = RadianceTrainer(config, self.workers)
+        self.language = None if embed_dim is None else LanguageTrainer(config, embed_dim, self.radiance, self.workers)
+        self._slots: dict[int, int] = {}
+        self._free = list(range(config.keyframes.max_count + 1))
+        self.steps = 0
+
+    def add(self, keyframe: Keyframe) -> None:
+        """Give a keyframe its exposure row and its place in the pyramid bank."""
+        self._slots[keyframe.id] = self._free.pop(0)
+        if self.language is not None and keyframe.pyramid is not None:
+            self.language.bank.add(keyframe.id, keyframe.pyramid)
+
+    def remove(self, keyframe: Keyframe) -> None:
+        """Forget an evicted keyframe; what was learned from it stays until others overwrite it."""
+        slot = self._slots.pop(keyframe.id)
+        self._free.append(slot)
+        if self.radiance.exposure is not None:
+            with torch.no_grad():
+                self.radiance.exposure.table[slot] = 0.0
+        if self.language is not None and keyframe.pyramid is not None:
+            self.language.bank.remove(keyframe.id)
+
+    def slot(self, keyframe: Keyframe) -> int:
+        """Return the exposure row of a keyframe."""
+        return self._slots[keyframe.id]
+
+    def step(self, frames: Sequence[Keyframe]) -> StepReport:
+        """Take one step of each field."""
+        lr_ratio = max(0.5 ** (self.steps / self._config.half_life_steps), self._config.min_lr_ratio)
+        recent = self._config.recent_share
+        batch = draw_pixels(frames, self._config.rays, recent, self._rng)
+        slots = np.array([self._slots[frame.id] for frame in frames], np.int64)[batch.frame]
+        found = self.radiance.step(batch, slots, lr_ratio)
+        clip = None
+        if self.language is not None and self.steps % self._config.language_every == 0:
+            pixels = draw_pixels(frames, self._config.language_rays, recent, self._rng)
+            clip = self.language.step(frames, pixels, lr_ratio)
+        self.steps += 1
+        return StepReport(
+            self.steps, found.photometric + (clip or 0.0), found.photometric, psnr_db(found.photometric), found.depth,
+            float("nan") if clip is None else clip, len(batch),
+        )  # fmt: skip
