@@ -21,7 +21,7 @@ MAX_TILT = 5.7
 """Tangent of the largest angle (80 degrees) between the normal and the line of sight."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SurfaceMap:
     """Points of all surfaces inside the workspace, in the world frame.
 
@@ -144,7 +144,7 @@ class _Cells:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _find(table: np.ndarray, keys: np.ndarray, key: int) -> int:
+def _find(table: np.ndarray, keys: np.ndarray, key: int) -> np.int64:
     """Return the table position of a key, or of the empty place where it belongs."""
     mask = np.uint64(len(table) - 1)
     place = (np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20) & mask
@@ -185,7 +185,7 @@ def _slope(depth: np.ndarray, u: int, v: int, du: int, dv: int, reach: float) ->
         return up if abs(up) < abs(down) else down  # type: ignore[no-any-return]
     if up_ok:
         return up  # type: ignore[no-any-return]
-    return down if down_ok else np.nan  # type: ignore[no-any-return]
+    return down if down_ok else np.nan
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -97,7 +97,7 @@ def render(solids: Sequence[Sphere | Box | Cylinder], T_world_cam: np.ndarray, s
     return PosedImage(stamp_ns, colours[first], depth, camera, T_world_cam)
 
 
-def ring(count: int, radius: float = 0.5, height: float = 0.45, target: Sequence[float] = (0, 0, 0.02)) -> list[np.ndarray]:
-    """Return camera poses evenly around the z axis, all looking at `target`."""
+def ring(count: int, radius: float = 0.5, height: float = 0.45) -> list[np.ndarray]:
+    """Return camera poses evenly around the z axis, all looking at its foot."""
     angles = np.arange(count) * 2 * np.pi / count + 0.3
-    return [look_at((radius * np.cos(a), radius * np.sin(a), height), target) for a in angles]
+    return [look_at((radius * np.cos(a), radius * np.sin(a), height), (0, 0, 0.02)) for a in angles]

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be asked. One bad phrase spoils only its own answer; a bad request is refused whole."""
+
+import math
+from collections.abc import Sequence
+
+from lerf_ros.config import QueryConfig
+from lerf_ros.errors import PromptError
+
+Corner = tuple[float, float, float]
+
+
+def phrase_fault(phrase: str, config: QueryConfig) -> str:
+    """Return why a phrase cannot be asked and what to do; "" if it can. Any language and script is fine."""
+    if not phrase:
+        return "the phrase is empty: name a thing, e.g. 'red mug'"
+    if not phrase.strip():
+        return "the phrase is only white space: name a thing, e.g. 'red mug'"
+    if "\0" in phrase:
+        return "the phrase holds a NUL character: send plain text"
+    try:
+        size = len(phrase.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "the phrase is not valid Unicode text (it holds a lone surrogate)"
+    if size > config.max_phrase_bytes:
+        return f"the phrase has {size} bytes, more than query.max_phrase_bytes = {config.max_phrase_bytes}"
+    return ""
+
+
+def check_request(
+    prompts: Sequence[str],
+    negatives: Sequence[str],
+    within: str,
+    region: tuple[Corner, Corner] | None,
+    config: QueryConfig,
+) -> None:
+    """Refuse a request that cannot be answered at all.
+
+    Raises:
+        PromptError: no prompts, too many, an unusable negative or `within`, or a region that is no box.
+    """
+    if not prompts:
+        raise PromptError("the request holds no prompts: give at least one phrase")
+    for name, phrases in (("prompts", prompts), ("negatives", negatives)):
+        if len(phrases) > config.max_prompts:
+            raise PromptError(f"{len(phrases)} {name} are more than query.max_prompts = {config.max_prompts}")
+    for name, phrases in (("negatives", negatives), ("within", (within,) if within else ())):
+        for phrase in phrases:
+            if fault := phrase_fault(phrase, config):
+                raise PromptError(f"{name}: {fault}")
+    if region is not None:
+        low, high = region
+        if not all(map(math.isfinite, (*low, *high))) or any(a >= b for a, b in zip(low, high, strict=True)):
+            raise PromptError(f"region {low} .. {high} is no box: lower bounds must be below upper bounds, metres")
