@@ -35,10 +35,13 @@ def install(logger: RcutilsLogger) -> RosLogHandler:
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     ours = logging.getLogger("lerf_ros")
     ours.addHandler(handler)
+    ours.propagate = False  # libraries may have given the root logger a handler: each line would be printed twice
     ours.setLevel(logging.DEBUG if logger.get_effective_level() <= 10 else logging.INFO)
     return handler
 
 
 def remove(handler: RosLogHandler) -> None:
     """Stop forwarding."""
-    logging.getLogger("lerf_ros").removeHandler(handler)
+    ours = logging.getLogger("lerf_ros")
+    ours.removeHandler(handler)
+    ours.propagate = True
