@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A map on disk: one folder of safetensors and JSON, written whole or not at all. No pickle.
+
+    NAME/
+        metadata.json          format, frame, encoder, configuration, counts, sha256 of the other files
+        surface.safetensors    points, normals, colours, views, last_seen_ns
+        language.safetensors   scales_m, embeddings
+        weights.safetensors    the fields
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lerf_ros.config import Config, to_flat
+from lerf_ros.core.encoders import ImageTextEncoder
+from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
+from lerf_ros.core.surface import SurfaceMap
+from lerf_ros.errors import MapFileError
+
+FORMAT = "lerf_ros map"
+VERSION = 1
+METADATA = "metadata.json"
+PARTS = ("surface", "language", "weights")
+_SURFACE = {
+    "points": ("f4", 3), "normals": ("f4", 3), "colours": ("u1", 3), "views": ("i4", 0), "last_seen_ns": ("i8", 0),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MapInfo:
+    """What a map's metadata says about it.
+
+    Attributes:
+        step, keyframes, points: counts.
+        stamp_ns: of the newest keyframe.
+        frame_id: of all coordinates.
+        encoder_name, encoder_sha256: of the encoder it was made with.
+        voxel_m: spacing of its surface points.
+        config: the flat configuration it was made with.
+        sha256: of each part, by name.
+    """
+
+    step: int
+    keyframes: int
+    points: int
+    stamp_ns: int
+    frame_id: str
+    encoder_name: str
+    encoder_sha256: str
+    voxel_m: float
+    config: Mapping[str, Any]
+    sha256: Mapping[str, str]
+
+
+def map_path(folder: Path, name: str) -> Path:
+    """Return where the map `name` lies inside `folder`.
+
+    Raises:
+        MapFileError: the name is empty or would lead out of the folder.
+    """
+    if not name or name != Path(name).name or name.startswith(".") or "\0" in name:
+        raise MapFileError(f"{name!r} is no map name: use letters, digits, '-' and '_', without folders")
+    return folder / name
+
+
+def save_map(snapshot: FieldSnapshot, path: Path, config: Config) -> None:
+    """Write the snapshot to the folder `path`; a map already there is replaced in one step.
+
+    Raises:
+        MapFileError: `path` holds something that is no map, or it cannot be written.
+    """
+    if path.exists() and not (path / METADATA).is_file():
+        raise MapFileError(f"{path} exists and is no map; it is not overwritten")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            _write(snapshot, scratch, config)
+            _swap(scratch, path)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise MapFileError(f"map {path} cannot be written: {error}") from error
+
+
+def load_map(path: Path, encoder: ImageTextEncoder | None, frame_id: str = "") -> FieldSnapshot:
+    """Read a map.
+
+    Args:
+        path: its folder.
+        encoder: the one that phrases will be embedded with; None skips that check.
+        frame_id: the frame it must be in; "" skips that check.
+
+    Raises:
+        MapFileError: it is absent, damaged, foreign, newer than this program, or does not fit encoder or frame.
+    """
+    info = read_info(path)
+    if frame_id and info.frame_id != frame_id:
+        raise MapFileError(f"map {path} is in frame {info.frame_id!r}, not {frame_id!r}: set input.world_frame")
+    if encoder is not None and (info.encoder_sha256 or info.encoder_name) != (encoder.sha256 or encoder.name):
+        raise MapFileError(f"map {path} was made with encoder {info.encoder_name} ({info.encoder_sha256[:12]}), not "
+                           f"{encoder.name} ({encoder.sha256[:12]}): set encoder.model, or map anew")
+    parts = {name: _read_part(path / f"{name}.safetensors", info.sha256[name]) for name in PARTS}
+    surface = _surface(parts["surface"], info, path)
+    scales, embeddings = parts["language"].get("scales_m"), parts["language"].get("embeddings")
+    if scales is None or embeddings is None or embeddings.shape[:2] != (len(scales), info.points):
+        raise MapFileError(f"map {path}: language.safetensors does not fit its surface")
+    return FieldSnapshot(
+        step=info.step, stamp_ns=info.stamp_ns, frame_id=info.frame_id, keyframes=info.keyframes, surface=surface,
+        language=LanguageCache(scales.numpy(), embeddings), encoder_name=info.encoder_name,
+        encoder_sha256=info.encoder_sha256, weights={k: v.numpy() for k, v in parts["weights"].items()},
+    )  # fmt: skip
+
+
+def read_info(path: Path) -> MapInfo:
+    """Read a map's metadata only.
+
+    Raises:
+        MapFileError: it is absent, damaged, foreign or newer than this program.
+    """
+    if not path.is_dir():
+        raise MapFileError(f"there is no map at {path}")
+    try:
+        data = json.loads((path / METADATA).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise MapFileError(f"{path} is no map: it holds no {METADATA}") from error
+    except (OSError, ValueError) as error:
+        raise MapFileError(f"{path / METADATA} is damaged: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise MapFileError(f"{path} is no {FORMAT}: its metadata is of another program")
+    version = data.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise MapFileError(f"map {path} has version {version}, this program reads up to {VERSION}: update it")
+    try:
+        info = MapInfo(**{name: kind(data[name]) for name, kind in _FIELDS.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise MapFileError(f"{path / METADATA} is damaged: {error!r}") from error
+    if missing := set(PARTS) - set(info.sha256):
+        raise MapFileError(f"{path / METADATA} is damaged: no sha256 of {', '.join(sorted(missing))}")
+    return info
+
+
+_FIELDS: dict[str, Any] = {
+    "step": int, "keyframes": int, "points": int, "stamp_ns": int, "frame_id": str, "encoder_name": str,
+    "encoder_sha256": str, "voxel_m": float, "config": dict, "sha256": dict,
+}  # fmt: skip
+
+
+def _write(snapshot: FieldSnapshot, folder: Path, config: Config) -> None:
+    surface, language = snapshot.surface, snapshot.language
+    tensors = {
+        "surface": {name: torch.from_numpy(np.ascontiguousarray(getattr(surface, name))) for name in _SURFACE},
+        "language": {"scales_m": torch.from_numpy(language.scales_m), "embeddings": language.embeddings.contiguous()},
+        "weights": {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in snapshot.weights.items()},
+    }
+    for name, values in tensors.items():
+        save_file(values, folder / f"{name}.safetensors")
+    metadata = {
+        "format": FORMAT, "version": VERSION, "step": snapshot.step, "keyframes": snapshot.keyframes,
+        "points": len(surface), "stamp_ns": snapshot.stamp_ns, "frame_id": snapshot.frame_id,
+        "encoder_name": snapshot.encoder_name, "encoder_sha256": snapshot.encoder_sha256,
+        "voxel_m": surface.voxel_m, "config": to_flat(config),
+        "sha256": {name: _sha256(folder / f"{name}.safetensors") for name in PARTS},
+    }  # fmt: skip
+    (folder / METADATA).write_text(json.dumps(metadata, indent=1), "utf-8")
+    for file in (*folder.iterdir(), folder):
+        _sync(file)
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put the finished folder in place. An old map stays complete under a hidden name until the new one is there."""
+    new.chmod(0o755)
+    old = path.with_name(new.name + ".old")
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    _sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_part(path: Path, sha256: str) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise MapFileError(f"map part {path} is missing")
+    if _sha256(path) != sha256:
+        raise MapFileError(f"map part {path} is damaged: truncated, or not the file that was saved")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise MapFileError(f"map part {path} cannot be read: {error}") from error
+
+
+def _surface(tensors: Mapping[str, torch.Tensor], info: MapInfo, path: Path) -> SurfaceMap:
+    arrays: dict[str, np.ndarray] = {}
+    for name, (kind, columns) in _SURFACE.items():
+        shape = (info.points, columns) if columns else (info.points,)
+        values = tensors[name].numpy() if name in tensors else np.zeros(0)
+        if values.dtype != np.dtype(kind) or values.shape != shape:
+            raise MapFileError(f"map {path}: surface.safetensors holds no {name} for {info.points} points")
+        arrays[name] = values
+    return SurfaceMap(**arrays, voxel_m=info.voxel_m)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
