@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -54,6 +54,7 @@ class Calibration:
         return 1.0 / (1.0 + math.exp(-x))
 
 
+@runtime_checkable
 class ImageTextEncoder(Protocol):
     """What the map needs of an encoder. Embeddings are unit vectors of one shared space.
 
