@@ -118,6 +118,7 @@ class FieldConfig:
     language_hidden: int = option(128, "Width of the language network", ge=16, le=1024)
     language_layers: int = option(2, "Hidden layers of the language network", ge=1, le=8)
     appearance: bool = option(True, "Learn a per-keyframe exposure (gain and offset a channel)")
+    refine_cameras: bool = option(True, "Learn small camera corrections, for the rendering of colour alone")
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,8 @@ class TrainConfig:
     """One optimisation step."""
 
     rays: int = option(2048, "Rays a step for density and colour", ge=16, le=1_000_000)
-    samples: int = option(16, "Samples a ray when the depth is measured", ge=2, le=512)
-    samples_without_depth: int = option(32, "Samples a ray when it is not", ge=4, le=512)
+    samples: int = option(16, "Samples a ray", ge=2, le=512)
+    depth_rays: int = option(512, "Rays a step that measured depth supervises", ge=0, le=1_000_000)
     language_rays: int = option(2048, "Rays a step for language", ge=16, le=1_000_000)
     language_every: int = option(1, "A language step every n steps", ge=1, le=100)
     language_samples: int = option(4, "Top-k samples a ray of the language rendering without depth", ge=1, le=64)
@@ -136,8 +137,8 @@ class TrainConfig:
     min_lr_ratio: float = option(
         0.1, "... but never below this share (new keyframes must still be learned)", ge=0.0, le=1.0
     )
-    depth_weight: float = option(0.3, "Weight of the depth loss", ge=0.0, le=100.0)
-    free_space_weight: float = option(0.1, "Weight of the free-space loss", ge=0.0, le=100.0)
+    depth_weight: float = option(0.03, "Weight of the depth loss", ge=0.0, le=100.0)
+    free_space_weight: float = option(0.01, "Weight of the free-space loss", ge=0.0, le=100.0)
     clip_weight: float = option(1.0, "Weight of the language loss", ge=0.0, le=100.0)
     recent_share: float = option(0.3, "Share of rays drawn from the newest keyframes (DISORF replay)", ge=0.0, le=1.0)
     seed: int = option(0, "Seed of initial weights and batches", ge=0, le=2**31 - 1)

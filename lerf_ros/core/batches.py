@@ -25,6 +25,8 @@ class PixelBatch:
         pixel: (u, v) of each ray.
         focal_px: f_y of each ray's camera.
         trainable: False where the keyframe's mask excludes the pixel.
+        local: camera-frame directions with z = 1.
+        rotation: camera to world.
     """
 
     rays: RayBundle
@@ -34,6 +36,8 @@ class PixelBatch:
     pixel: Float32[np.ndarray, "B 2"]
     focal_px: Float32[np.ndarray, " B"]
     trainable: Bool[np.ndarray, " B"]
+    local: Float32[np.ndarray, "B 3"]
+    rotation: Float32[np.ndarray, "B 3 3"]
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -55,7 +59,7 @@ def draw_pixels(frames: Sequence[Keyframe], count: int, recent_share: float, rng
     return PixelBatch(
         concatenate([p.rays for p in parts]),
         *(np.concatenate([getattr(p, name) for p in parts])
-          for name in ("colour", "depth_m", "frame", "pixel", "focal_px", "trainable")),
+          for name in ("colour", "depth_m", "frame", "pixel", "focal_px", "trainable", "local", "rotation")),
     )  # fmt: skip
 
 
@@ -72,4 +76,6 @@ def _from_frame(keyframe: Keyframe, index: int, count: int, rng: np.random.Gener
         pixel=np.stack([u, v], axis=-1).astype(np.float32),
         focal_px=np.full(count, image.intrinsics.fy, np.float32),
         trainable=np.ones(count, bool) if image.mask is None else image.mask[v, u],
+        local=image.intrinsics.unproject(u.astype(np.float64), v.astype(np.float64)),
+        rotation=np.broadcast_to(image.T_world_cam[:3, :3].astype(np.float32), (count, 3, 3)),
     )

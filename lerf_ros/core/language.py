@@ -64,7 +64,7 @@ class LanguageTrainer:
         if batch.depth_m.any():
             t = (batch.depth_m / batch.rays.z_per_t)[:, None]
             return t, (t > 0).astype(np.float32)
-        t_all, w_all = self._radiance.distances(batch.rays, self._train.samples_without_depth)
+        t_all, w_all = self._radiance.distances(batch.rays)
         weights, index = rendering.top_samples(w_all, self._train.language_samples)
         return t_all.gather(-1, index).numpy(), weights.numpy()
 

@@ -2,7 +2,7 @@
 """The terms of the training loss, as pure functions. All distances in metres."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,28 +18,20 @@ def psnr_db(mse: float) -> float:
 
 
 def measured_depth(
-    expected_t: Float[Tensor, " B"],
-    surface_t: Float[Tensor, " B"],
-    band: Float[Tensor, " B"],
-    valid: Bool[Tensor, " B"],
+    expected_t: Float[Tensor, " B"], surface_t: Float[Tensor, " B"], band: Float[Tensor, " B"]
 ) -> Float[Tensor, ""]:
-    """Huber of the expected ray end against the measured one, in units of the band, over rays with a measurement."""
-    error = functional.huber_loss(expected_t / band, surface_t / band, delta=1.0, reduction="none")
-    return (error * valid).sum() / valid.sum().clamp_min(1)
+    """Huber of the expected ray end against the measured one, in units of the band."""
+    return functional.huber_loss(expected_t / band, surface_t / band, delta=1.0)
 
 
 def free_space(
-    weights: Float[Tensor, "B S"],
-    t: Float[Tensor, "B S"],
-    surface_t: Float[Tensor, " B"],
-    band: Float[Tensor, " B"],
-    valid: Bool[Tensor, " B"],
+    weights: Float[Tensor, "B S"], t: Float[Tensor, "B S"], surface_t: Float[Tensor, " B"], band: Float[Tensor, " B"]
 ) -> Float[Tensor, ""]:
     """Weight in front of the measured surface, plus weight missing at it (Urban Radiance Fields eq. 8-10, hard band)."""
     distance = t - surface_t[:, None]
     empty = (weights * (distance < -band[:, None])).sum(-1)
     near = (weights * (distance.abs() <= band[:, None])).sum(-1)
-    return ((empty + (1 - near).square()) * valid).sum() / valid.sum().clamp_min(1)
+    return (empty + (1 - near).square()).mean()
 
 
 def clip_similarity(predicted: Float[Tensor, "B D"], target: Float[Tensor, "B D"]) -> Float[Tensor, ""]:

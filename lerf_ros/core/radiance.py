@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training and rendering of density and colour."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from lerf_ros.config import Config
 from lerf_ros.core import losses, rendering
 from lerf_ros.core.batches import PixelBatch
 from lerf_ros.core.contraction import SceneBox
+from lerf_ros.core.corrections import CameraRefinement, Exposure, gather
 from lerf_ros.core.field import RadianceField
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.hashgrid import TableAdam
@@ -20,13 +20,14 @@ from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.core.rays import RayBundle, image_rays
 from lerf_ros.core.sampling import DensityGrid, sample_by_density, sample_by_depth
 
-Array1 = Float32[np.ndarray, " B"]
 GRID_RESOLUTION = 128
 GRID_UPDATE_CELLS = 8192
 GRID_UPDATE_EVERY = 4
-GRID_SAMPLED_SHARE = 0.25  # of rays with depth: what is rendered without depth must be trained without it, too
 BAND_M, BAND_PER_M = 0.02, 0.02
 RENDER_CHUNK = 4096
+RENDER_SAMPLES = 32
+EXPOSURE_LR, POSE_LR, INTRINSICS_LR = 3e-3, 5e-4, 2e-3
+CORRECTION_DECAY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,6 @@ class Rendering:
     opacity: Float32[np.ndarray, "H W"]
 
 
-class Exposure(nn.Module):
-    """Log gain and offset a colour channel of each keyframe: cameras change exposure while they look around."""
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__()
-        self.table = nn.Parameter(torch.zeros(capacity, 6))
-
-    def forward(self, rgb: Float[Tensor, "B 3"], slot: Int64[Tensor, " B"]) -> Float[Tensor, "B 3"]:
-        """Return colours as the keyframe in `slot` exposed them."""
-        row = self.table[slot]
-        return rgb * torch.exp(row[:, :3]) + row[:, 3:]
-
-
 class RadianceTrainer:
     """Owns the radiance field, its optimisers and its density grid. One thread uses it."""
 
@@ -72,35 +60,33 @@ class RadianceTrainer:
         self.field = RadianceField(config.field, self.box, workers, config.train.seed)
         self.exposure = Exposure(config.keyframes.max_count + 1) if config.field.appearance else None
         self.density_grid = DensityGrid(self.box, GRID_RESOLUTION, initial=1.0)
+        self.refinement = CameraRefinement(config.keyframes.max_count + 1) if config.field.refine_cameras else None
         networks = [p for n, p in self.field.named_parameters() if n != "grid.table"]
         groups: list[dict[str, object]] = [{"params": networks}]
-        if self.exposure is not None:
-            groups.append({"params": list(self.exposure.parameters()), "weight_decay": 1e-2})
+        self._rates = [config.train.network_lr]
+        tables = [(self.exposure.table, EXPOSURE_LR)] if self.exposure is not None else []
+        if self.refinement is not None:
+            tables += [(self.refinement.table, POSE_LR), (self.refinement.intrinsics, INTRINSICS_LR)]
+        for table, rate in tables:
+            # Decay pulls towards no correction: only what the images insist on stays.
+            groups.append({"params": [table], "weight_decay": CORRECTION_DECAY})
+            self._rates.append(rate)
         self._adam = torch.optim.Adam(groups, lr=config.train.network_lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
         self._table_adam = TableAdam(self.field.grid, workers)
         self._steps = 0
 
     def step(self, batch: PixelBatch, slots: Int64[np.ndarray, " B"], lr_ratio: float) -> RadianceReport:
-        """Take one optimisation step on the rays of `batch`; `slots` are the exposure rows of their keyframes."""
-        samples = self._train.samples if batch.depth_m.any() else self._train.samples_without_depth
-        surface_t = batch.depth_m / batch.rays.z_per_t
-        band = BAND_M + BAND_PER_M * surface_t
-        t, last = self._sample(batch, surface_t, band, samples)
-        density, colour = self.field(torch.from_numpy(batch.rays.points(t)), torch.from_numpy(batch.rays.directions))
-        t_, last_, band_, surface_ = map(torch.from_numpy, (t, last, band, surface_t))
-        weights = rendering.render_weights(density, rendering.interval_lengths(t_, last_))
-        rgb = rendering.composite(weights, colour)
-        if self.exposure is not None:
-            rgb = self.exposure(rgb, torch.from_numpy(slots))
-        keep = torch.from_numpy(batch.trainable)
-        photometric = losses.photometric(rgb[keep], torch.from_numpy(batch.colour)[keep])
-        valid = torch.from_numpy(batch.trainable & (batch.depth_m > 0))
-        depth = losses.measured_depth(rendering.expected_distance(weights, t_), surface_, band_, valid)
-        free = losses.free_space(weights, t_, surface_, band_, valid)
-        loss = photometric + 0.1 * (self._train.depth_weight * depth + self._train.free_space_weight * free)
+        """Take one optimisation step on the rays of `batch`; `slots` are their keyframes' rows of the corrections."""
+        photometric = self._colour_loss(batch, slots)
+        loss = photometric
+        measured = np.flatnonzero(batch.trainable & (batch.depth_m > 0))[: self._train.depth_rays]
+        depth = free = torch.zeros(())
+        if len(measured):
+            depth, free = self._depth_losses(batch, measured)
+            loss = photometric + self._train.depth_weight * depth + self._train.free_space_weight * free
         loss.backward()  # type: ignore[no-untyped-call]
-        for group in self._adam.param_groups:
-            group["lr"] = self._train.network_lr * lr_ratio
+        for group, rate in zip(self._adam.param_groups, self._rates, strict=True):
+            group["lr"] = rate * lr_ratio
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
         self._table_adam.step(self._train.grid_lr * lr_ratio)
@@ -109,21 +95,51 @@ class RadianceTrainer:
             self._update_density_grid()
         return RadianceReport(float(photometric.detach()), float(depth.detach()), float(free.detach()))
 
-    def _sample(
-        self, batch: PixelBatch, surface_t: Array1, band: Array1, samples: int
-    ) -> tuple[Float32[np.ndarray, "B S"], Array1]:
-        """Return distances, and the length that the last one stands for."""
-        jitter = self._rng.random((len(batch), samples), dtype=np.float32)
-        by_depth = (surface_t > 0) & (self._rng.random(len(batch)) >= GRID_SAMPLED_SHARE)
-        t = np.empty((len(batch), samples), np.float32)
-        last = np.full(len(batch), self._train.far_m, np.float32)
-        near = self._train.near_m
-        t[by_depth] = sample_by_depth(surface_t[by_depth], band[by_depth], near, jitter[by_depth])
-        last[by_depth] = 2 * band[by_depth] / samples
-        rest = ~by_depth
-        rays = RayBundle(batch.rays.origins[rest], batch.rays.directions[rest], batch.rays.z_per_t[rest])
-        t[rest] = sample_by_density(rays, self.density_grid, near, self._train.far_m, jitter[rest], self._workers)
-        return t, last
+    def _colour_loss(self, batch: PixelBatch, slots: Int64[np.ndarray, " B"]) -> Float[Tensor, ""]:
+        """Render the rays as a held-out view is rendered, by the density learned so far, and compare colours."""
+        t = torch.from_numpy(self._distances(batch.rays, self._train.samples, self._rng))
+        origins, directions = torch.from_numpy(batch.rays.origins), torch.from_numpy(batch.rays.directions)
+        if self.refinement is not None:
+            local, rotation = torch.from_numpy(batch.local), torch.from_numpy(batch.rotation)
+            row = gather(self.refinement.table, slots)
+            origins, directions = self.refinement(local, rotation, origins, row)
+        points = origins[:, None] + directions[:, None] * t[..., None]
+        density, colour = self.field(points, directions)
+        rgb = rendering.composite(rendering.render_weights(density, self._lengths(t)), colour)
+        if self.exposure is not None:
+            rgb = self.exposure(rgb, gather(self.exposure.table, slots))
+        keep = torch.from_numpy(batch.trainable)
+        return losses.photometric(rgb[keep], torch.from_numpy(batch.colour)[keep])
+
+    def _depth_losses(
+        self, batch: PixelBatch, rows: Int64[np.ndarray, " D"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Compare where the measured pixels' own rays end; colour need not be registered perfectly for this."""
+        rays = RayBundle(batch.rays.origins[rows], batch.rays.directions[rows], batch.rays.z_per_t[rows])
+        surface_t = batch.depth_m[rows] / rays.z_per_t
+        band = (BAND_M + BAND_PER_M * surface_t).astype(np.float32)
+        jitter = self._rng.random((len(rows), self._train.samples), dtype=np.float32)
+        t = sample_by_depth(surface_t, band, self._train.near_m, jitter)
+        density, _ = self.field.density_features(torch.from_numpy(rays.points(t).reshape(-1, 3)))
+        t_, band_, surface_ = torch.from_numpy(t), torch.from_numpy(band), torch.from_numpy(surface_t)
+        delta = rendering.interval_lengths(t_, 2 * band_ / self._train.samples)
+        weights = rendering.render_weights(density.view(t_.shape), delta)
+        expected = rendering.expected_distance(weights, t_)
+        return losses.measured_depth(expected, surface_, band_), losses.free_space(weights, t_, surface_, band_)
+
+    def _distances(
+        self, rays: RayBundle, samples: int, rng: np.random.Generator | None
+    ) -> Float32[np.ndarray, "B S"]:
+        """Return sample distances by density; without a generator at the middle of each stratum."""
+        shape = (len(rays), samples)
+        jitter = np.full(shape, 0.5, np.float32) if rng is None else rng.random(shape, dtype=np.float32)
+        return sample_by_density(
+            rays, self.density_grid, self._train.near_m, self._train.far_m, jitter, self._workers
+        )
+
+    def _lengths(self, t: Float[Tensor, "B S"]) -> Float[Tensor, "B S"]:
+        """Return interval lengths; the last sample stands for all beyond, so that every ray ends somewhere."""
+        return rendering.interval_lengths(t, torch.full((len(t),), self._train.far_m))
 
     @torch.no_grad()
     def _update_density_grid(self) -> None:
@@ -132,49 +148,54 @@ class RadianceTrainer:
         self.density_grid.update(cells, density.numpy())
 
     @torch.no_grad()
-    def distances(self, rays: RayBundle, samples: int) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
+    def distances(self, rays: RayBundle) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
         """Return sample distances and their detached weights along any rays, without measured depth."""
-        jitter = np.full((len(rays), samples), 0.5, np.float32)
-        t = sample_by_density(rays, self.density_grid, self._train.near_m, self._train.far_m, jitter, self._workers)
-        density, _ = self.field.density_features(torch.from_numpy(rays.points(t).reshape(-1, 3)))
-        t_ = torch.from_numpy(t)
-        last = torch.full((len(rays),), self._train.far_m)
-        return t_, rendering.render_weights(density.view(t_.shape), rendering.interval_lengths(t_, last))
+        t = torch.from_numpy(self._distances(rays, self._train.samples, None))
+        density, _ = self.field.density_features(torch.from_numpy(rays.points(t.numpy()).reshape(-1, 3)))
+        return t, rendering.render_weights(density.view(t.shape), self._lengths(t))
 
     @torch.no_grad()
     def render(
         self,
         intrinsics: Intrinsics,
         T_world_cam: Float64[np.ndarray, "4 4"],
-        samples: int = 48,
         exposure: Float[Tensor, " 6"] | None = None,
+        refinement: Float[Tensor, " 6"] | None = None,
     ) -> Rendering:
-        """Render colour and z-depth (m) of any camera pose; `exposure` as a row of `Exposure` (None: the average one)."""
-        rays = image_rays(intrinsics, T_world_cam)
-        parts = [self._render_rays(rays[i : i + RENDER_CHUNK], samples) for i in range(0, len(rays), RENDER_CHUNK)]
+        """Render colour and z-depth (m) of any camera pose.
+
+        Args:
+            intrinsics: of the image wanted.
+            T_world_cam: its pose.
+            exposure, refinement: rows of the correction tables; None renders colour at the average exposure, and the
+                camera exactly where it is said to be.
+        """
+        rays = self._image_rays(intrinsics, T_world_cam, refinement)
+        parts = [self._render_rays(rays[i : i + RENDER_CHUNK]) for i in range(0, len(rays), RENDER_CHUNK)]
         rgb, depth, opacity = (torch.cat(each) for each in zip(*parts, strict=True))
-        if self.exposure is not None:
-            row = torch.zeros(6) if exposure is None else exposure
-            rgb = rgb * torch.exp(row[:3]) + row[3:]
+        if self.exposure is not None and exposure is not None:
+            rgb = self.exposure(rgb, exposure.expand(len(rgb), 6))
         shape = (intrinsics.height, intrinsics.width)
         return Rendering(
             rgb.clamp(0, 1).numpy().reshape(*shape, 3), depth.numpy().reshape(shape), opacity.numpy().reshape(shape)
         )
 
-    def _render_rays(self, rays: RayBundle, samples: int) -> tuple[Tensor, Tensor, Tensor]:
-        jitter = np.full((len(rays), samples), 0.5, np.float32)
-        t = sample_by_density(rays, self.density_grid, self._train.near_m, self._train.far_m, jitter, self._workers)
-        density, colour = self.field(torch.from_numpy(rays.points(t)), torch.from_numpy(rays.directions))
-        t_ = torch.from_numpy(t)
-        last = torch.full((len(rays),), self._train.far_m)
-        weights = rendering.render_weights(density, rendering.interval_lengths(t_, last))
-        depth = rendering.median_distance(weights, t_) * torch.from_numpy(rays.z_per_t)
+    def _image_rays(
+        self, intrinsics: Intrinsics, T_world_cam: Float64[np.ndarray, "4 4"], row: Float[Tensor, " 6"] | None
+    ) -> RayBundle:
+        rays = image_rays(intrinsics, T_world_cam)
+        if self.refinement is None or row is None:
+            return rays
+        rotation = torch.from_numpy(T_world_cam[:3, :3].astype(np.float32)).expand(len(rays), 3, 3)
+        local = torch.from_numpy((rays.directions @ T_world_cam[:3, :3]).astype(np.float32))
+        origins, directions = self.refinement(
+            local / local[:, 2:], rotation, torch.from_numpy(rays.origins), row.expand(len(rays), 6)
+        )
+        return RayBundle(origins.numpy(), directions.numpy(), rays.z_per_t)
+
+    def _render_rays(self, rays: RayBundle) -> tuple[Tensor, Tensor, Tensor]:
+        t = torch.from_numpy(self._distances(rays, RENDER_SAMPLES, None))
+        density, colour = self.field(torch.from_numpy(rays.points(t.numpy())), torch.from_numpy(rays.directions))
+        weights = rendering.render_weights(density, self._lengths(t))
+        depth = rendering.median_distance(weights, t) * torch.from_numpy(rays.z_per_t)
         return rendering.composite(weights, colour), depth, weights.sum(-1)
-
-
-def interpolate_exposure(stamps_ns: Sequence[int], rows: Float[Tensor, "K 6"], stamp_ns: int) -> Float[Tensor, " 6"]:
-    """Return the exposure at a stamp from the keyframes around it in time: what a held-out frame most likely had."""
-    order = np.argsort(np.asarray(stamps_ns))
-    times = np.asarray(stamps_ns, np.float64)[order]
-    table = rows.detach().numpy()[order]
-    return torch.tensor([np.interp(stamp_ns, times, table[:, c]) for c in range(6)], dtype=torch.float32)

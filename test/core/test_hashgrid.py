@@ -8,9 +8,9 @@ import torch
 from lerf_ros.core.hashgrid import GridLayout, TableAdam, make_grid
 from lerf_ros.core.hashgrid.grids import HashGrid
 from lerf_ros.core.hashgrid.workers import Workers
-from lerf_ros.errors import BackendError
+from lerf_ros.errors import BackendError, ConfigError
 
-LAYOUTS = [GridLayout(6, 2, 10, 4, 64), GridLayout(4, 4, 8, 8, 128), GridLayout(3, 3, 9, 4, 32)]
+LAYOUTS = [GridLayout(6, 2, 10, 4, 64), GridLayout(4, 4, 8, 8, 128), GridLayout(3, 8, 9, 4, 32)]
 
 
 def pair(layout: GridLayout, threads: int) -> tuple[HashGrid, HashGrid]:
@@ -64,6 +64,20 @@ def test_fast_equals_slow_in_values_and_gradients(layout: GridLayout, threads: i
     torch.testing.assert_close(fast.table.grad, slow.table.grad, atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gradient_of_points_equals_autograd_of_the_slow_twin(layout: GridLayout) -> None:
+    fast, slow = pair(layout, 2)
+    x = torch.rand(200, 3, generator=torch.Generator().manual_seed(1))
+    direction = torch.randn(200, layout.width, generator=torch.Generator().manual_seed(2))
+    gradients = []
+    for grid in (fast, slow):
+        points = x.clone().requires_grad_()
+        (grid(points) * direction).sum().backward()
+        assert points.grad is not None
+        gradients.append(points.grad)
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-3, rtol=1e-3)
+
+
 def test_gradient_does_not_depend_on_threads() -> None:
     grads = []
     for threads in (1, 2, 3):
@@ -107,3 +121,8 @@ def test_unknown_backend_and_absent_library_say_what_to_do() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(BackendError, match="tinycudann"):
             make_grid(LAYOUTS[0], "tcnn", 0, Workers(1))
+
+
+def test_odd_number_of_features_is_refused() -> None:
+    with pytest.raises(ConfigError, match="even number"):
+        GridLayout(2, 3, 8, 4, 8)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three hash grids behind one interface: `encode(x)` is differentiable with respect to `table`, not to `x`."""
+"""The three hash grids behind one interface, differentiable with respect to the table and, where asked, the points."""
 
 from abc import abstractmethod
 from typing import Any
@@ -43,12 +43,12 @@ class TorchHashGrid(HashGrid):
     """The slow reference: plain torch indexing, autograd gradients."""
 
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
-        x = x.detach().clamp(0.0, 1.0)
+        x = x.clamp(0.0, 1.0)
         return torch.cat([self._level(x, level) for level in range(self.layout.levels)], dim=-1)
 
     def _level(self, x: Float[Tensor, "N 3"], level: int) -> Float[Tensor, "N F"]:
         position = x * float(self.layout.scale[level]) + 0.5
-        low = position.floor()
+        low = position.detach().floor()
         fraction = position - low
         total = torch.zeros(x.shape[0], self.layout.features, dtype=self.table.dtype, device=x.device)
         for corner in range(8):
@@ -75,7 +75,7 @@ class NumbaHashGrid(HashGrid):
         self.workers = workers
 
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
-        points = x.detach().clamp(0.0, 1.0).contiguous()
+        points = x.clamp(0.0, 1.0).contiguous()
         out: Tensor = _NumbaEncode.apply(points, self.table, self)
         return out
 
@@ -102,17 +102,33 @@ class NumbaHashGrid(HashGrid):
             [(points, grad_out, lay.scale, lay.resolution, lay.offset, lay.size, share, grad) for share in shares],
         )
 
+    def differentiate(self, points: Array, grad_out: Array) -> Array:
+        """Return the gradient of an encoding with respect to its points, [N, 3]."""
+        out = np.zeros_like(points)
+        table, lay = self.table.detach().numpy(), self.layout
+        self.workers.run(
+            kernels.differentiate,
+            [
+                (points[s], table, grad_out[s], lay.scale, lay.resolution, lay.offset, lay.size, out[s])
+                for s in self.workers.spans(len(points))
+            ],
+        )
+        return out
+
 
 class _NumbaEncode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, table: Tensor, grid: NumbaHashGrid) -> Tensor:
-        ctx.points, ctx.grid = points, grid
-        return torch.from_numpy(grid.encode(points.numpy()))
+        ctx.points, ctx.grid = points.detach(), grid
+        return torch.from_numpy(grid.encode(points.detach().numpy()))
 
     @staticmethod
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[None, None, None]:
-        ctx.grid.scatter(ctx.points.numpy(), grad_out.contiguous().numpy())
-        return None, None, None
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, None, None]:
+        points, gradient = ctx.points.numpy(), grad_out.contiguous().numpy()
+        ctx.grid.scatter(points, gradient)
+        if not ctx.needs_input_grad[0]:
+            return None, None, None
+        return torch.from_numpy(ctx.grid.differentiate(points, gradient)), None, None
 
 
 class TcnnHashGrid(HashGrid):
@@ -141,7 +157,7 @@ class TcnnHashGrid(HashGrid):
         self.table = self._native.params
 
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
-        out: Tensor = self._native(x.detach().clamp(0.0, 1.0))
+        out: Tensor = self._native(x.clamp(0.0, 1.0))
         return out
 
 

@@ -110,6 +110,52 @@ def _scatter_pair(
 
 @_jit
 @no_type_check
+def differentiate(
+    x: Array, table: Array, grad_out: Array, scale: Array, resolution: Array, offset: Array, size: Array, grad_x: Array
+) -> None:
+    """Add the gradient of an encoding with respect to its points to `grad_x` [N, 3]."""
+    for level in range(scale.shape[0]):
+        for k in range(0, table.shape[1], 2):
+            first = level * table.shape[1] + k
+            _differentiate_pair(
+                x, table, grad_out, scale[level], resolution[level], offset[level], size[level], k, first, grad_x
+            )
+
+
+@_jit
+@no_type_check
+def _differentiate_pair(
+    x: Array, table: Array, grad_out: Array, scale: float, resolution: int, offset: int, size: int, k: int, first: int,
+    grad_x: Array,
+) -> None:  # fmt: skip
+    r, m = np.uint32(resolution), np.uint32(size)
+    dense = resolution**3 <= size
+    for n in range(x.shape[0]):
+        px = x[n, 0] * scale + np.float32(0.5)
+        py = x[n, 1] * scale + np.float32(0.5)
+        pz = x[n, 2] * scale + np.float32(0.5)
+        ix, iy, iz = np.uint32(px), np.uint32(py), np.uint32(pz)
+        fx, fy, fz = px - np.float32(ix), py - np.float32(iy), pz - np.float32(iz)
+        dx = np.float32(0)
+        dy = np.float32(0)
+        dz = np.float32(0)
+        for c in range(8):
+            cx, cy, cz = np.uint32(c & 1), np.uint32((c >> 1) & 1), np.uint32(c >> 2)
+            row = offset + _row(ix + cx, iy + cy, iz + cz, r, m, dense)
+            g = table[row, k] * grad_out[n, first] + table[row, k + 1] * grad_out[n, first + 1]
+            wx = fx if cx else 1 - fx
+            wy = fy if cy else 1 - fy
+            wz = fz if cz else 1 - fz
+            dx += g * wy * wz if cx else -g * wy * wz
+            dy += g * wx * wz if cy else -g * wx * wz
+            dz += g * wx * wy if cz else -g * wx * wy
+        grad_x[n, 0] += dx * scale
+        grad_x[n, 1] += dy * scale
+        grad_x[n, 2] += dz * scale
+
+
+@_jit
+@no_type_check
 def adam_rows(
     p: Array, m: Array, v: Array, grad: Array, lr: np.float32, c1: np.float32, c2: np.float32, decay: np.float32
 ) -> None:

@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from lerf_ros.errors import ConfigError
+
 PRIMES = (1, 2_654_435_761, 805_459_861)
 
 
@@ -24,6 +26,15 @@ class GridLayout:
     log2_table: int
     min_resolution: int
     max_resolution: int
+
+    def __post_init__(self) -> None:
+        """Check what the kernels rely on.
+
+        Raises:
+            ConfigError: the number of features is odd (tiny-cuda-nn takes 2, 4 and 8, too).
+        """
+        if self.features < 2 or self.features % 2:
+            raise ConfigError(f"a hash grid takes an even number of features a level, not {self.features}")
 
     @cached_property
     def growth(self) -> float:

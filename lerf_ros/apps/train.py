@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`train`: map a recorded capture offline, and say how well it renders views it has not seen."""
+
+import dataclasses
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lerf_ros.apps.terminal import fail, overrides, progress
+
+if TYPE_CHECKING:
+    from lerf_ros.config import Config
+    from lerf_ros.core.keyframes import PosedImage
+    from lerf_ros.core.mapper import LerfMapper
+
+
+def run(
+    dataset: Annotated[Path, typer.Argument(help="Folder with a nerfstudio transforms.json, or that file")],
+    seconds: Annotated[float, typer.Option(min=1.0, help="Wall time for embedding the images and training")] = 120.0,
+    holdout: Annotated[int, typer.Option(min=0, help="Views kept out of training, evenly spread, to measure with")] = 8,
+    report: Annotated[Path | None, typer.Option(help="Write the measurements to this JSON file")] = None,
+    map_dir: Annotated[Path | None, typer.Option("--map", help="Save the map to this folder, for `query`")] = None,
+    depth: Annotated[bool, typer.Option("--depth/--no-depth", help="Use measured depth, where there is any")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights and batches")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a parameter: section.key=value")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object")] = False,
+) -> None:
+    """Train a language embedded radiance field on a capture.
+
+    Example: python -m lerf_ros train my_capture --seconds 120 --holdout 8 --report r.json --map maps/kitchen
+    """
+    from lerf_ros.errors import LerfError
+
+    try:
+        result = _train(_Plan(dataset, seconds, holdout, map_dir, depth, seed, threads), overrides(set_ or []))
+        if report is not None:
+            report.parent.mkdir(parents=True, exist_ok=True)
+            report.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    except (LerfError, OSError) as error:
+        raise fail("train", str(error)) from error
+    if as_json:
+        sys.stdout.write(json.dumps(result) + "\n")
+    else:
+        _show(result)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    dataset: Path
+    seconds: float
+    holdout: int
+    map_dir: Path | None
+    depth: bool
+    seed: int
+    threads: int
+
+
+def _train(plan: _Plan, changes: dict[str, object]) -> dict[str, object]:
+    from lerf_ros.config import Config, from_flat
+    from lerf_ros.core.encoders import load_encoder
+    from lerf_ros.core.mapfile import save_map
+    from lerf_ros.core.mapper import LerfMapper
+    from lerf_ros.data.bounds import capture_workspace
+    from lerf_ros.data.transforms_json import read_capture
+    from lerf_ros.errors import DatasetError
+    from lerf_ros.eval.reconstruction import reconstruction
+
+    capture = read_capture(plan.dataset)
+    if len(capture) - plan.holdout < 2:
+        raise DatasetError(f"{plan.dataset} has {len(capture)} frames: too few to hold out {plan.holdout}")
+    images = [frame.load(plan.depth) for frame in capture]
+    held = held_out_indices(len(images), plan.holdout)
+    train = [image for i, image in enumerate(images) if i not in held]
+    config = from_flat({"train.seed": plan.seed, "keyframes.min_translation_m": 0.0, "keyframes.min_rotation_rad": 0.0})
+    config = from_flat(changes, dataclasses.replace(config, workspace=capture_workspace(train)))
+    if len(train) > config.keyframes.max_count:
+        config = from_flat({"keyframes.max_count": len(train)}, config)
+    mapper = LerfMapper(config, load_encoder(config.encoder))
+    sys.stderr.write(f"encoder: {mapper.encoder.name if mapper.encoder else 'none'}\n")
+    times = _fit(mapper, train, plan)
+    found = reconstruction(mapper, [images[i] for i in held])
+    if plan.map_dir is not None:
+        snapshot = mapper.publish()
+        if snapshot is not None:
+            save_map(snapshot, plan.map_dir, config)
+    mapper.close()
+    return _report(plan, mapper, config, times, dataclasses.asdict(found))
+
+
+def held_out_indices(count: int, holdout: int) -> list[int]:
+    """Return `holdout` indices spread evenly over `count` frames, neither first nor last if it can be."""
+    return [int((i + 0.5) * count / holdout) for i in range(holdout)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Times:
+    encode_s: float
+    train_s: float
+
+
+def _fit(mapper: "LerfMapper", images: "Sequence[PosedImage]", plan: _Plan) -> _Times:
+    """Embed all images, then train until the time is up; both count."""
+    mapper.set_threads(plan.threads)
+    start = time.monotonic()
+    with progress() as bars:
+        task = bars.add_task("embedding images", total=len(images))
+        for image in images:
+            keyframe = mapper.prepare(image)
+            if keyframe is not None:
+                mapper.add(keyframe)
+            bars.advance(task)
+        encoded = time.monotonic()
+        task = bars.add_task("training", total=plan.seconds - (encoded - start))
+        while (now := time.monotonic()) < start + plan.seconds or mapper.step_count == 0:
+            step = mapper.step()
+            bars.update(task, completed=now - encoded, description=f"training: {step.psnr_db:.1f} dB on its batch")
+    return _Times(encoded - start, time.monotonic() - encoded)
+
+
+def _report(
+    plan: _Plan, mapper: "LerfMapper", config: "Config", times: _Times, found: dict[str, object]
+) -> dict[str, object]:
+    return {
+        "dataset": str(plan.dataset),
+        "seconds": plan.seconds,
+        "depth": plan.depth,
+        "keyframes": mapper.keyframe_count,
+        "holdout": plan.holdout,
+        **found,
+        "steps": mapper.step_count,
+        "rays_per_s": round(mapper.step_count * config.train.rays / times.train_s, 1),
+        "encode_s": round(times.encode_s, 2),
+        "train_s": round(times.train_s, 2),
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "encoder": mapper.encoder.name if mapper.encoder else "",
+        "threads": plan.threads,
+        "seed": plan.seed,
+        "map": str(plan.map_dir) if plan.map_dir else "",
+    }
+
+
+def _show(result: dict[str, object]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("measurement", "value", title=f"held-out views of {result['dataset']}")
+    for key in ("psnr_db", "psnr_plain_db", "depth_abs_median_m", "rays_per_s", "steps", "keyframes", "encode_s",
+                "train_s", "peak_rss_mb"):  # fmt: skip
+        value = result[key]
+        table.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
+    Console().print(table)
