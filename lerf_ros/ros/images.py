@@ -23,7 +23,7 @@ def rgb_from_image(message: Image, max_pixels: int) -> UInt8[np.ndarray, "H W 3"
     """Return the colours of an 8-bit image, red first, in an array of its own.
 
     Raises:
-        ImageError: cause ``image_encoding``, ``image_size`` (no pixels), ``image_too_large`` or ``image_bytes``.
+        ImageError: cause ``image_encoding``, ``image_no_pixels``, ``image_too_large`` or ``image_bytes``.
     """
     if message.encoding not in COLOUR_ENCODINGS:
         raise ImageError(
@@ -41,7 +41,7 @@ def depth_from_image(message: Image, max_pixels: int, min_m: float, max_m: float
     """Return z-depth in metres, 0 where there is none or it is not within [min_m, max_m] (REP 118).
 
     Raises:
-        DepthError: cause ``depth_encoding``, ``depth_size``, ``depth_too_large``, ``depth_bytes`` or ``depth_empty``
+        DepthError: cause ``depth_encoding``, ``depth_no_pixels``, ``depth_too_large``, ``depth_bytes`` or ``depth_empty``
             (not one pixel is measured).
     """
     if message.encoding not in DEPTH_ENCODINGS:
@@ -90,7 +90,7 @@ def _rows(
     """Return the image's bytes without the padding of its rows, a view of the message's own."""
     width, height, step = message.width, message.height, message.step
     if width == 0 or height == 0:
-        raise error(f"{what}_size", f"{what} of {width} x {height} has no pixels")
+        raise error(f"{what}_no_pixels", f"{what} of {width} x {height} has no pixels")
     if width * height > max_pixels:
         raise error(f"{what}_too_large", f"{what} of {width} x {height} exceeds input.max_pixels = {max_pixels}")
     if step < width * pixel_bytes:
