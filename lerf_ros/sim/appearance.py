@@ -3,6 +3,8 @@
 
 import colorsys
 import io
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -12,6 +14,7 @@ from lerf_ros.sim.catalog import COLOURS, Rgb
 
 _TEXTURE_PX = 256
 _PRINT_PX = 128
+_CLEARLY_OTHER = 0.3
 
 
 def jittered(rng: np.random.Generator, colour: str, spread: float = 0.045) -> Rgb:
@@ -21,10 +24,18 @@ def jittered(rng: np.random.Generator, colour: str, spread: float = 0.045) -> Rg
     return float(r), float(g), float(b)
 
 
-def any_hue(rng: np.random.Generator) -> Rgb:
-    """A colour from the whole hue circle, for objects that carry no colour word."""
-    r, g, b = colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.25, 1.0), rng.uniform(0.25, 1.0))
-    return r, g, b
+def any_hue(rng: np.random.Generator, avoid: Sequence[str] = ()) -> Rgb:
+    """A colour from the whole hue circle, for objects that carry no colour word; far from the colours to avoid."""
+    while True:
+        rgb = colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.25, 1.0), rng.uniform(0.25, 1.0))
+        if all(math.dist(_chroma(rgb), _chroma(COLOURS[c])) > _CLEARLY_OTHER for c in avoid):
+            return rgb
+
+
+def _chroma(rgb: Rgb) -> tuple[float, float, float]:
+    """Lightness, weighted less, and the two opponent colour axes: distances here follow what looks alike."""
+    r, g, b = rgb
+    return 0.5 * (r + g + b) / 3, r - g, b - (r + g) / 2
 
 
 def _grain(rng: np.random.Generator, size: int) -> tuple[Float64[np.ndarray, "H H"], Float64[np.ndarray, "3"]]:

@@ -15,6 +15,9 @@ GRIPPER_ACTUATOR: Final = "gripper"
 TCP_SITE: Final = "tcp"
 WRIST_CAMERA: Final = "wrist"
 FINGER_TRAVEL_M: Final = 0.04
+#: In the frame of the last link.
+CAMERA_POSITION_M: Final = (-0.09, 0.0, 0.045)
+TCP_POSITION_M: Final = (0.0, 0.0, 0.13)
 
 DEFAULTS: Final = """
 <default class="arm"><joint damping="4" armature="0.1"/>
@@ -27,6 +30,10 @@ ASSETS: Final = """
 <material name="arm_shell" rgba="0.82 0.83 0.85 1" specular="0.4" shininess="0.5"/>
 <material name="arm_rubber" rgba="0.1 0.1 0.1 1" specular="0.1" shininess="0.2"/>
 """
+
+
+def _text(values: tuple[float, ...]) -> str:
+    return " ".join(map(str, values))
 
 
 def body_xml(fovy_deg: float) -> str:
@@ -47,9 +54,9 @@ def body_xml(fovy_deg: float) -> str:
 <body name="link6" pos="0 0 0.06" gravcomp="1"><joint name="joint6" axis="0 0 1" range="-3.1 3.1"/>
 <geom name="arm/6" type="cylinder" size="0.04 0.02" mass="0.2"/>
 <geom name="arm/7" type="box" size="0.03 0.06 0.02" pos="0 0 0.035" mass="0.2"/>
-<geom name="arm/8" type="box" size="0.03 0.012 0.008" pos="0.06 0 0.02" mass="0.03"/>
-<camera name="{WRIST_CAMERA}" pos="0.09 0 0.045" xyaxes="0 1 0 1 0 0" fovy="{fovy_deg:.4f}"/>
-<site name="{TCP_SITE}" pos="0 0 0.13" size="0.004" group="4"/>
+<geom name="arm/8" type="box" size="0.03 0.012 0.008" pos="-0.06 0 0.02" mass="0.03"/>
+<camera name="{WRIST_CAMERA}" pos="{_text(CAMERA_POSITION_M)}" xyaxes="0 -1 0 -1 0 0" fovy="{fovy_deg:.4f}"/>
+<site name="{TCP_SITE}" pos="{_text(TCP_POSITION_M)}" size="0.004" group="4"/>
 <body name="finger_left" pos="0 0 0.06" gravcomp="1" childclass="pad"><joint name="finger_left_joint" axis="0 1 0"/>
 <geom name="arm/9" size="0.012 0.006 0.04" pos="0 0.006 0.045"/></body>
 <body name="finger_right" pos="0 0 0.06" gravcomp="1" childclass="pad"><joint name="finger_right_joint" axis="0 -1 0"/>

@@ -18,10 +18,10 @@ from lerf_ros.sim.catalog import (
     COLOURS,
     FLOOR_KINDS,
     GRASPABLE,
+    HELD_COLOURS,
     TABLE_KINDS,
     WORDS,
     is_held,
-    pairs,
     possible_colours,
 )
 from lerf_ros.sim.mjcf import AssetBook, ObjectBuilder, numbers
@@ -182,15 +182,10 @@ def sample_spec(
     return SceneSpec(seed, table, floor, tuple(objects))
 
 
-def all_pairs_spec_count() -> int:
-    """Number of (category, colour) pairs of this world."""
-    return len(pairs(held=False)) + len(pairs(held=True))
-
-
 def _object_xml(spec: ObjectSpec, assets: AssetBook) -> tuple[str, dict[str, str | None]]:
     rng = np.random.default_rng(spec.seed)
     shades = np.random.default_rng((spec.seed, 1))
-    rgb = jittered(shades, spec.colour) if spec.colour else any_hue(shades)
+    rgb = jittered(shades, spec.colour) if spec.colour else any_hue(shades, HELD_COLOURS.get(spec.category, ()))
 
     def finish() -> tuple[float, float]:
         return float(shades.uniform(0.05, 0.6)), float(shades.uniform(0.1, 0.9))
@@ -251,7 +246,7 @@ def scene_xml(spec: SceneSpec, fovy_deg: float = DEFAULT_FOVY_DEG) -> tuple[str,
 <option timestep="0.002" integrator="implicitfast" cone="elliptic" impratio="10"/>
 <visual><global offwidth="{IMAGE_WIDTH_PX}" offheight="{IMAGE_HEIGHT_PX}"/><quality shadowsize="1024" offsamples="0"/>
 <map znear="0.02" zfar="12" shadowclip="0.6"/>{headlight}</visual><statistic extent="1" center="0.42 0 0.05"/>
-<default><default class="object"><geom condim="4" friction="0.8 0.01 0.0005" density="150"/></default>{arm_model.DEFAULTS}</default>
+<default><default class="object"><geom condim="4" friction="0.8 0.01 0.0005" density="400"/></default>{arm_model.DEFAULTS}</default>
 <asset>{arm_model.ASSETS}{"".join(assets.xml)}
 <texture type="skybox" builtin="gradient" rgb1="0.75 0.78 0.82" rgb2="0.5 0.5 0.52" width="64" height="64"/></asset>
 <worldbody>{light}<camera name="free" fovy="{fovy_deg:.4f}"/>{surroundings}{arm_model.body_xml(fovy_deg)}{"".join(bodies)}</worldbody>

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from lerf_ros.tinyclip.captions import MAIN_CENTRE, Caption, draw_caption, main_row, truth_matrix
-from lerf_ros.tinyclip.crops import CropFacts
+from lerf_ros.tinyclip.facts import CropFacts
 from lerf_ros.tinyclip.model import CONTEXT, MEAN, STD, VOCABULARY
 from lerf_ros.tinyclip.vocabulary import COLOUR_WORDS, N_OBJECT_CATEGORIES, UNKNOWN
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool
 
-from lerf_ros.tinyclip.crops import CropFacts
+from lerf_ros.tinyclip.facts import CropFacts
 from lerf_ros.tinyclip.vocabulary import (
     ABSENT,
     ALL_CATEGORIES,

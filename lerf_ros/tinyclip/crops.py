@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
-from jaxtyping import Float16, Int8, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from PIL import Image
 
 from lerf_ros.sim import arm_model
 from lerf_ros.sim.camera import RenderedFrame, SceneRenderer, look_at
 from lerf_ros.sim.scene import DEFAULT_FOVY_DEG, HOME_JOINTS_RAD, PairChoice, Scene, build, sample_spec
+from lerf_ros.tinyclip.facts import OBJECTS_PER_CROP, CropFacts
 from lerf_ros.tinyclip.vocabulary import (
-    ABSENT,
     ALL_CATEGORIES,
     ALL_COLOURS,
     ALL_PARTS,
@@ -28,50 +29,12 @@ from lerf_ros.tinyclip.vocabulary import (
 
 log = logging.getLogger(__name__)
 
-OBJECTS_PER_CROP: Final = 8
-VIEWS_PER_SCENE: Final = 6
-CROPS_PER_VIEW: Final = 21
+VIEWS_PER_SCENE: Final = 8
+CROPS_PER_VIEW: Final = 20
 #: Spoons and pans are the hardest shapes at 64 pixels.
 _EXTRA_WEIGHT: Final = {"spoon": 1.8, "pan": 1.6, "bowl": 1.2}
 _MIN_SHARE: Final = 0.012
 _LABEL_PX: Final = 56
-
-
-@dataclass(frozen=True)
-class CropFacts:
-    """What N crops show, objects sorted by centre weight, unused rows ABSENT.
-
-    share: part of the crop's area; complete: part of the object's visible area that is inside; centre: share under a
-    Gaussian of sigma 0.18 at the crop's middle; part_centre: the same for each named part.
-    """
-
-    category: Int8[np.ndarray, "N 8"]
-    colour: Int8[np.ndarray, "N 8"]
-    word: Int8[np.ndarray, "N 8"]
-    share: Float16[np.ndarray, "N 8"]
-    complete: Float16[np.ndarray, "N 8"]
-    centre: Float16[np.ndarray, "N 8"]
-    part_centre: Float16[np.ndarray, "N 8 5"]
-
-    @classmethod
-    def empty(cls, n: int) -> "CropFacts":
-        """N crops that show nothing."""
-        rows = (n, OBJECTS_PER_CROP)
-        ints = [np.full(rows, ABSENT, np.int8) for _ in range(3)]
-        floats = [np.zeros(rows, np.float16) for _ in range(3)]
-        return cls(*ints, *floats, np.zeros((*rows, len(ALL_PARTS)), np.float16))
-
-    @classmethod
-    def joined(cls, shards: "list[CropFacts]") -> "CropFacts":
-        """Shards one after the other."""
-        return cls(**{name: np.concatenate([getattr(s, name) for s in shards]) for name in cls.__dataclass_fields__})
-
-    def __len__(self) -> int:
-        return len(self.category)
-
-    def take(self, index: Int64[np.ndarray, "B"]) -> "CropFacts":
-        """The chosen crops."""
-        return CropFacts(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -141,7 +104,7 @@ class _ViewCutter:
         self._height, self._width = frame.rgb.shape[:2]
         self._pad = self._height // 3
         pad = ((self._pad, self._pad), (self._pad, self._pad))
-        self._image = Image.fromarray(np.pad(frame.rgb, (*pad, (0, 0))))
+        self._image = np.pad(frame.rgb, (*pad, (0, 0)))
         ids = np.pad(frame.geom_id, pad, constant_values=-1)
         self._owner, self._part = owners.owner[ids], owners.part[ids]
         self._total = np.bincount(self._owner.ravel(), minlength=owners.n + 1)
@@ -150,14 +113,14 @@ class _ViewCutter:
     def _around_object(self) -> tuple[float, float, float]:
         rng = self._rng
         mask = self._owner == int(rng.choice(self._visible))
-        parts = [int(p) for p in np.unique(self._part[mask]) if p >= 0]
-        if parts and rng.random() < 0.2:
+        parts = [int(p) for p in np.unique(self._part[mask]) if p >= 0] if rng.random() < 0.2 else []
+        if parts:
             mask &= self._part == int(rng.choice(parts))
-        ys, xs = np.nonzero(mask)
+        ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         extent = float(max(np.ptp(ys), np.ptp(xs), 16))
         size = extent * math.exp(rng.uniform(math.log(0.5), math.log(2.6)))
         shift = 0.25 * min(extent, size)
-        y, x = (int(v.min() + v.max()) / 2 for v in (ys, xs))
+        y, x = (float(v[0] + v[-1]) / 2 for v in (ys, xs))
         return y + rng.uniform(-shift, shift), x + rng.uniform(-shift, shift), size
 
     def _anywhere(self) -> tuple[float, float, float]:
@@ -174,9 +137,12 @@ class _ViewCutter:
         top, left = (int(np.clip(v - side / 2, 0, limit - side)) for v, limit in ((y, height), (x, width)))
         if not self._label(facts, row, top, left, side):
             return None
-        kind = Image.Resampling.BICUBIC if rng.random() < 0.7 else Image.Resampling.BILINEAR
-        area = (left, top, left + side, top + side)
-        return np.asarray(self._image.resize((IMAGE_PX, IMAGE_PX), kind, box=area))
+        window = self._image[top : top + side, left : left + side]
+        if rng.random() < 0.6:
+            # as the feature pyramid resizes its tiles
+            how = cv2.INTER_AREA if side > IMAGE_PX else cv2.INTER_CUBIC
+            return np.asarray(cv2.resize(window, (IMAGE_PX, IMAGE_PX), interpolation=how))
+        return np.asarray(Image.fromarray(window).resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC))
 
     def _label(self, facts: CropFacts, row: int, top: int, left: int, side: int) -> bool:
         step = max(1, side // _LABEL_PX)
@@ -249,14 +215,3 @@ def generate(
     log.info("%d shards to render with %d processes", len(jobs), processes)
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=4) as pool:
         pool.starmap(write_shard, jobs, chunksize=1)
-
-
-def load(folder: Path) -> tuple[UInt8[np.ndarray, "N 64 64 3"], CropFacts]:
-    """All complete shards of a folder, in name order."""
-    images: list[np.ndarray] = []
-    facts: list[CropFacts] = []
-    for path in sorted(folder.glob("crops_*.npy")):
-        images.append(np.load(path))
-        with np.load(path.with_suffix(".npz")) as told:
-            facts.append(CropFacts(**{k: told[k] for k in CropFacts.__dataclass_fields__}))
-    return np.concatenate(images), CropFacts.joined(facts)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lerf_ros.tinyclip.batches import Batch, BatchMaker
-from lerf_ros.tinyclip.crops import load
+from lerf_ros.tinyclip.facts import load
 from lerf_ros.tinyclip.losses import Heads, PromptSet, Texts, all_tokens, objective, split
 from lerf_ros.tinyclip.model import fresh_model, tokenizer, write_skeleton, write_weights
 
