@@ -63,7 +63,7 @@ class _Plan:
 
 
 def _train(plan: _Plan, changes: dict[str, object]) -> dict[str, object]:
-    from lerf_ros.config import Config, from_flat
+    from lerf_ros.config import from_flat
     from lerf_ros.core.encoders import load_encoder
     from lerf_ros.core.mapfile import save_map
     from lerf_ros.core.mapper import LerfMapper

@@ -52,7 +52,7 @@ def draw_frames(count: int, batch: int, recent_share: float, rng: np.random.Gene
 
 
 def draw_pixels(frames: Sequence[Keyframe], count: int, recent_share: float, rng: np.random.Generator) -> PixelBatch:
-    """Return about `count` rays: equal numbers from up to `FRAMES_A_BATCH` keyframes (few gathers, still well mixed)."""
+    """Return about `count` rays: equal numbers from up to `FRAMES_A_BATCH` keyframes (few gathers)."""
     groups = min(FRAMES_A_BATCH, max(len(frames), 8))
     each = max(count // groups, 1)
     parts = [_from_frame(frames[i], int(i), each, rng) for i in draw_frames(len(frames), groups, recent_share, rng)]

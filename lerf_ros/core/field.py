@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The field: density and colour from one hash grid, language from another (LERF section 3.3).
 
-The language grid shares nothing with the radiance grid but sample positions; its loss reaches neither density nor poses.
+The language grid shares nothing with the radiance grid but sample positions; its loss never reaches density.
 """
 
 import torch

@@ -65,7 +65,7 @@ def check_transform(T: np.ndarray, name: str = "transform") -> Float64[np.ndarra
     """Return `T` as a float64 4x4 rigid transform, its rotation made exactly orthonormal.
 
     Raises:
-        PoseError: cause ``pose_not_finite`` or ``pose_not_rigid`` (shape, last row, rotation not orthonormal, mirrored).
+        PoseError: cause ``pose_not_finite`` or ``pose_not_rigid`` (shape, last row, rotation, mirrored).
     """
     T = np.asarray(T, dtype=np.float64)
     if T.shape != (4, 4):

@@ -79,7 +79,7 @@ class LanguageTrainer:
         scale_m: Float32[np.ndarray, "B k"],
         weights: Float32[np.ndarray, "B k"],
     ) -> Float[Tensor, "B D"]:
-        """Return the embedding of each ray: weighted sum of unit vectors, normalised after the sum (LERF section 3.3)."""
+        """Return the embedding of each ray: weighted sum of unit vectors, then normalised (LERF section 3.3)."""
         rays, k, _ = points.shape
         each = self.field(torch.from_numpy(points.reshape(-1, 3)), torch.from_numpy(scale_m.reshape(-1)))
         summed = rendering.composite(torch.from_numpy(weights), each.view(rays, k, -1))

@@ -27,7 +27,7 @@ def measured_depth(
 def free_space(
     weights: Float[Tensor, "B S"], t: Float[Tensor, "B S"], surface_t: Float[Tensor, " B"], band: Float[Tensor, " B"]
 ) -> Float[Tensor, ""]:
-    """Weight in front of the measured surface, plus weight missing at it (Urban Radiance Fields eq. 8-10, hard band)."""
+    """Weight in front of the surface, plus weight missing at it (Urban Radiance Fields eq. 8-10, hard band)."""
     distance = t - surface_t[:, None]
     empty = (weights * (distance < -band[:, None])).sum(-1)
     near = (weights * (distance.abs() <= band[:, None])).sum(-1)

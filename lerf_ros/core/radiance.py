@@ -26,7 +26,7 @@ GRID_UPDATE_EVERY = 4
 BAND_M, BAND_PER_M = 0.02, 0.02
 RENDER_CHUNK = 4096
 RENDER_SAMPLES = 32
-EXPOSURE_LR, POSE_LR, INTRINSICS_LR = 3e-3, 5e-4, 2e-3
+EXPOSURE_LR, POSE_LR, INTRINSICS_LR = 3e-3, 5e-4, 7e-4
 CORRECTION_DECAY = 1e-4
 
 
@@ -127,15 +127,11 @@ class RadianceTrainer:
         expected = rendering.expected_distance(weights, t_)
         return losses.measured_depth(expected, surface_, band_), losses.free_space(weights, t_, surface_, band_)
 
-    def _distances(
-        self, rays: RayBundle, samples: int, rng: np.random.Generator | None
-    ) -> Float32[np.ndarray, "B S"]:
+    def _distances(self, rays: RayBundle, samples: int, rng: np.random.Generator | None) -> Float32[np.ndarray, "B S"]:
         """Return sample distances by density; without a generator at the middle of each stratum."""
         shape = (len(rays), samples)
         jitter = np.full(shape, 0.5, np.float32) if rng is None else rng.random(shape, dtype=np.float32)
-        return sample_by_density(
-            rays, self.density_grid, self._train.near_m, self._train.far_m, jitter, self._workers
-        )
+        return sample_by_density(rays, self.density_grid, self._train.near_m, self._train.far_m, jitter, self._workers)
 
     def _lengths(self, t: Float[Tensor, "B S"]) -> Float[Tensor, "B S"]:
         """Return interval lengths; the last sample stands for all beyond, so that every ray ends somewhere."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Multi-resolution hash encoding (Mueller et al. 2022) in tiny-cuda-nn's parameter layout; three backends, one interface.
+"""Multi-resolution hash encoding (Mueller et al. 2022) in tiny-cuda-nn's parameter layout; three backends.
 
-`numba` is the fast one on CPUs, `torch` the slow reference, `tcnn` the CUDA one. A table trained by one opens in another.
+`numba` is the fast one on CPUs, `torch` the slow reference, `tcnn` the CUDA one. A table of one opens in another.
 """
 
 from lerf_ros.core.hashgrid.adam import TableAdam

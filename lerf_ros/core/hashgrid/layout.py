@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where each level of a hash grid lies in its table, by tiny-cuda-nn's rules (include/tiny-cuda-nn/encodings/grid.h)."""
+"""Where each level of a hash grid lies in its table, by tiny-cuda-nn's rules (its encodings/grid.h)."""
 
 import math
 from dataclasses import dataclass

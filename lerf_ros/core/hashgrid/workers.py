@@ -5,6 +5,7 @@ Own threads instead of numba's parallel loops: those share one process-wide team
 at once, and cannot be given one core while an encoder uses the other.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -47,7 +48,7 @@ class Workers:
     def spans(self, count: int) -> list[slice]:
         """Return `threads` slices that cover `range(count)`."""
         edges = [count * i // self._threads for i in range(self._threads + 1)]
-        return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
     def close(self) -> None:
         """End the threads; a later change of `threads` starts new ones."""
