@@ -177,19 +177,23 @@ class _Search:
         within = self._request.within
         use = self._use
         if within:
-            place = self._places((within,), use)[0]
+            place = self.places((within,), use)[0]
             if place is None or self._probability(place.score) < self._config.query.found_probability:
                 score = 0.0 if place is None else place.score
                 why = f"there is no {within!r} to look on (relevancy {score:.2f})"
                 return [PromptAnswer(p, Status.NOT_FOUND, why) for p in prompts]
             use = use & (self._segments.label == place.segment)
-        places = self._places(prompts, use)
+        places = self.places(prompts, use)
         return [self._answer(p, place, use) for p, place in zip(prompts, places, strict=True)]
 
-    def _places(self, prompts: Sequence[str], use: Bool[np.ndarray, " N"]) -> list[Place | None]:
+    def places(
+        self, prompts: Sequence[str], use: Bool[np.ndarray, " N"] | None = None
+    ) -> list[Place | None]:
+        """Return where each prompt is best matched among the points in `use` (None: all that may be asked)."""
         positives = torch.from_numpy(self._encoder.encode_texts(prompts))
         scores = relevancy(self._snapshot.language.embeddings, positives, self._negatives)
-        return [localise(s, self._segments, use, self._config.query) for s in scores]
+        inside = self._use if use is None else use
+        return [localise(s, self._segments, inside, self._config.query) for s in scores]
 
     def _probability(self, score: float) -> float:
         return self._encoder.calibration.probability(score)
@@ -257,3 +261,17 @@ def object_rows(place: Place, segments: Segments, use: Bool[np.ndarray, " N"], p
     values = place.relevancy[rows]
     hot: Int64[np.ndarray, " M"] = rows[values >= 0.5 * (values.max() + np.median(values))]
     return hot
+
+
+def heat_maps(
+    snapshot: FieldSnapshot, request: QueryRequest, encoder: ImageTextEncoder, config: Config
+) -> dict[str, Float32[np.ndarray, " N"]]:
+    """Return the relevancy of every surface point to each askable phrase, at the scale `answer` chooses.
+
+    Raises:
+        EncoderError: the snapshot was made with another encoder than the one given.
+    """
+    _check_encoder(snapshot, encoder)
+    good = [p for p in dict.fromkeys(request.prompts) if not phrase_fault(p, config.query)]
+    places = _Search(snapshot, replace(request, within=""), encoder, config).places(good)
+    return {p: place.relevancy for p, place in zip(good, places, strict=True) if place is not None}

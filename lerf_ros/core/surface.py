@@ -17,6 +17,9 @@ from lerf_ros.core.keyframes import PosedImage
 SAMPLES_PER_VOXEL = 1.7
 """Along one axis, so that a voxel in view is not skipped between two samples."""
 
+SHIFT = 0.37
+"""Of the grid, in voxels: a table at a round height would lie on a face of it and, with noise, fill two layers."""
+
 MAX_TILT = 5.7
 """Tangent of the largest angle (80 degrees) between the normal and the line of sight."""
 
@@ -164,8 +167,9 @@ def _key(x: float, y: float, z: float, box: np.ndarray, voxel: float) -> int:
     """Return the number of the voxel a world point lies in, -1 outside the workspace box."""
     if not (box[0] <= x < box[3] and box[1] <= y < box[4] and box[2] <= z < box[5]):
         return -1
-    ny, nz = int((box[4] - box[1]) / voxel) + 1, int((box[5] - box[2]) / voxel) + 1
-    return (int((x - box[0]) / voxel) * ny + int((y - box[1]) / voxel)) * nz + int((z - box[2]) / voxel)
+    ny, nz = int((box[4] - box[1]) / voxel) + 2, int((box[5] - box[2]) / voxel) + 2
+    ix, iy, iz = (x - box[0]) / voxel, (y - box[1]) / voxel, (z - box[2]) / voxel
+    return (int(ix + SHIFT) * ny + int(iy + SHIFT)) * nz + int(iz + SHIFT)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
