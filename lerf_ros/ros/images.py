@@ -41,8 +41,8 @@ def depth_from_image(message: Image, max_pixels: int, min_m: float, max_m: float
     """Return z-depth in metres, 0 where there is none or it is not within [min_m, max_m] (REP 118).
 
     Raises:
-        DepthError: cause ``depth_encoding``, ``depth_no_pixels``, ``depth_too_large``, ``depth_bytes`` or ``depth_empty``
-            (not one pixel is measured).
+        DepthError: cause ``depth_encoding``, ``depth_no_pixels``, ``depth_too_large``, ``depth_bytes`` or
+            ``depth_empty`` (not one pixel is measured).
     """
     if message.encoding not in DEPTH_ENCODINGS:
         raise DepthError(

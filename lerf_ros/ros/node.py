@@ -10,7 +10,7 @@ from functools import partial
 import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.event_handler import QoSMessageLostInfo, QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -98,16 +98,22 @@ class LerfNode(Node):
         )
         if config.pose_source == "pose":
             PoseListener(self, self.transforms, group, qos, config.world_frame, self._refuse_pose)
-        TransformListener(self, self.transforms, MutuallyExclusiveCallbackGroup(), self._refuse_pose)
+        TransformListener(self, self.transforms, MutuallyExclusiveCallbackGroup(), self.now_ns, self._refuse_pose)
         topics = {"image": Image, "camera_info": CameraInfo} | ({"depth": Image} if config.use_depth else {})
         for name, kind in topics.items():
-            events = SubscriptionEventCallbacks(incompatible_qos=partial(self._on_qos_mismatch, name))
+            events = SubscriptionEventCallbacks(
+                incompatible_qos=partial(self._on_qos_mismatch, name),
+                message_lost=partial(self._on_lost, name),
+            )
             self.create_subscription(
                 kind, name, partial(self._on_message, name), qos, callback_group=group, event_callbacks=events
             )
 
     def _on_qos_mismatch(self, topic: str, event: QoSRequestedIncompatibleQoSInfo) -> None:
         self.check.qos_mismatch(self.resolve_topic_name(topic), QoSPolicyKind(event.last_policy_kind).name)
+
+    def _on_lost(self, topic: str, event: QoSMessageLostInfo) -> None:
+        self.loop.drop(f"{topic}_lost", event.total_count_change)
 
     def _on_message(self, stream: str, message: Image | CameraInfo) -> None:
         for parts in self.matcher.add(stream, nanoseconds(message.header.stamp), message):
@@ -149,3 +155,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if not ended:
         os._exit(1)  # a thread that cannot be stopped would keep the process for ever
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

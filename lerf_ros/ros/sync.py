@@ -3,6 +3,7 @@
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -12,8 +13,9 @@ class StampMatcher(Generic[T]):
     """Matches a leading stream with others by stamp. Not locked: all its streams share one callback group.
 
     A set is complete when every stream has a message within the slop of the leader's; the nearest is taken. A leader
-    that can no longer be completed (the others have gone past it, or too many newer leaders wait) is dropped and
-    counted under ``no_<stream>`` of the first stream it lacks. Each stream is expected in order of stamps.
+    that can no longer be completed (a stream it lacks has since gone past it, or too many newer leaders wait) is
+    dropped and counted under ``no_<stream>`` of the first stream it lacks. Each stream is expected in order of stamps;
+    where time jumps back, matching goes on from there.
 
     Args:
         leader: name of the leading stream.
@@ -27,8 +29,9 @@ class StampMatcher(Generic[T]):
         self._others = tuple(others)
         self._slop_ns = slop_ns
         self._size = size
-        self._waiting: deque[tuple[int, T]] = deque()
-        self._streams: dict[str, deque[tuple[int, T]]] = {name: deque(maxlen=2 * size) for name in others}
+        self._arrivals = 0
+        self._waiting: deque[_Arrived[T]] = deque()
+        self._streams: dict[str, deque[_Arrived[T]]] = {name: deque(maxlen=2 * size) for name in others}
         self._dropped: Counter[str] = Counter()
         self.matched = 0
         self.closest_miss_ns: dict[str, int] = {}
@@ -40,37 +43,44 @@ class StampMatcher(Generic[T]):
 
     def add(self, stream: str, stamp_ns: int, message: T) -> list[dict[str, T]]:
         """Take one message; return the sets it completes, oldest first."""
-        if stream == self._leader:
-            self._waiting.append((stamp_ns, message))
-        else:
-            self._streams[stream].append((stamp_ns, message))
+        self._arrivals += 1
+        arrived = _Arrived(stamp_ns, self._arrivals, message)
+        (self._waiting if stream == self._leader else self._streams[stream]).append(arrived)
         complete = []
         while self._waiting:
-            stamp, leader = self._waiting[0]
-            found = {name: self._nearest(name, stamp) for name in self._others}
+            leader = self._waiting[0]
+            found = {name: self._nearest(name, leader.stamp_ns) for name in self._others}
             missing = [name for name, match in found.items() if match is None]
             if not missing:
                 self._waiting.popleft()
                 self.matched += 1
-                complete.append({self._leader: leader, **{n: m for n, m in found.items() if m is not None}})
-            elif len(self._waiting) > self._size or any(self._is_past(name, stamp) for name in missing):
+                partners = {name: match.message for name, match in found.items() if match is not None}
+                complete.append({self._leader: leader.message, **partners})
+            elif len(self._waiting) > self._size or any(self._is_past(name, leader) for name in missing):
                 self._waiting.popleft()
                 self._dropped[f"no_{missing[0]}"] += 1
             else:
                 break
         return complete
 
-    def _nearest(self, stream: str, stamp_ns: int) -> T | None:
+    def _nearest(self, stream: str, stamp_ns: int) -> "_Arrived[T] | None":
         entries = self._streams[stream]
         if not entries:
             return None
-        stamp, message = min(entries, key=lambda entry: abs(entry[0] - stamp_ns))
-        apart = abs(stamp - stamp_ns)
+        nearest = min(entries, key=lambda entry: abs(entry.stamp_ns - stamp_ns))
+        apart = abs(nearest.stamp_ns - stamp_ns)
         if apart > self._slop_ns:
             self.closest_miss_ns[stream] = min(apart, self.closest_miss_ns.get(stream, apart))
             return None
-        return message
+        return nearest
 
-    def _is_past(self, stream: str, stamp_ns: int) -> bool:
-        entries = self._streams[stream]
-        return bool(entries) and entries[-1][0] > stamp_ns + self._slop_ns
+    def _is_past(self, stream: str, leader: "_Arrived[T]") -> bool:
+        newest = self._streams[stream][-1] if self._streams[stream] else leader
+        return newest.order > leader.order and newest.stamp_ns > leader.stamp_ns + self._slop_ns
+
+
+@dataclass(frozen=True)
+class _Arrived(Generic[T]):
+    stamp_ns: int
+    order: int
+    message: T

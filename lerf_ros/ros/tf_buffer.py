@@ -31,8 +31,8 @@ class _Edge:
         if self.static:
             self.stamps_ns, self.poses = [stamp_ns], [T_parent_child]
             return
-        if self.stamps_ns and stamp_ns < self.stamps_ns[-1] - cache_ns:
-            return
+        if self.stamps_ns and stamp_ns < self.stamps_ns[-1] - cache_ns:  # time has jumped back: a bag starts again
+            self.stamps_ns, self.poses = [], []
         at = bisect.bisect_left(self.stamps_ns, stamp_ns)
         if at < len(self.stamps_ns) and self.stamps_ns[at] == stamp_ns:
             self.poses[at] = T_parent_child
@@ -141,11 +141,6 @@ class TfBuffer:
         with self._changed:
             edge = self._edges.get(child.lstrip("/"))
             return min(edge.stamps_ns, key=lambda s: abs(s - stamp_ns)) if edge and edge.stamps_ns else None
-
-    def clear(self) -> None:
-        """Forget all moving transforms (time has jumped back)."""
-        with self._changed:
-            self._edges = {child: edge for child, edge in self._edges.items() if edge.static}
 
     def close(self) -> None:
         """Let nobody wait any more."""

@@ -25,14 +25,20 @@ STATIC = QoSProfile(
 )
 """What tf2_ros uses for /tf and /tf_static."""
 
+MAX_AHEAD_NS = 2_000_000_000
+"""Some publishers date transforms a little ahead on purpose; one from much later would hide all until then."""
+
 Refuse = Callable[[PoseError], None]
 
 
 class TransformListener:
     """Writes every transform that arrives into a buffer; one that cannot be used goes to `refuse`, the rest go on."""
 
-    def __init__(self, node: Node, buffer: TfBuffer, group: CallbackGroup, refuse: Refuse) -> None:
+    def __init__(
+        self, node: Node, buffer: TfBuffer, group: CallbackGroup, now_ns: Callable[[], int], refuse: Refuse
+    ) -> None:
         self._buffer = buffer
+        self._now_ns = now_ns
         self._refuse = refuse
         node.create_subscription(TFMessage, "/tf", self._on_dynamic, DYNAMIC, callback_group=group)
         node.create_subscription(TFMessage, "/tf_static", self._on_static, STATIC, callback_group=group)
@@ -46,11 +52,19 @@ class TransformListener:
     def _take(self, message: TFMessage, *, static: bool) -> None:
         for t in message.transforms:
             p, q = t.transform.translation, t.transform.rotation
+            stamp_ns = nanoseconds(t.header.stamp)
             try:
+                if not static:
+                    self._check_stamp(stamp_ns)
                 T = pose_matrix(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))
-                self._buffer.add(t.header.frame_id, t.child_frame_id, nanoseconds(t.header.stamp), T, static=static)
+                self._buffer.add(t.header.frame_id, t.child_frame_id, stamp_ns, T, static=static)
             except PoseError as error:
                 self._refuse(PoseError(error.cause, f"transform of {t.child_frame_id!r}: {error}"))
+
+    def _check_stamp(self, stamp_ns: int) -> None:
+        ahead_s = (stamp_ns - self._now_ns()) / 1e9
+        if ahead_s > MAX_AHEAD_NS / 1e9:
+            raise PoseError("tf_in_future", f"its stamp is {ahead_s:.3f} s ahead of the node's clock")
 
 
 class PoseListener:

@@ -116,9 +116,9 @@ class MappingLoop(Generic[T]):
         if self._mailbox.put(item):
             _log.debug("a waiting frame was dropped: the encoder is behind")
 
-    def drop(self, cause: str) -> None:
-        """Count a frame that the caller could not hand over."""
-        self._counters.drop(cause)
+    def drop(self, cause: str, count: int = 1) -> None:
+        """Count frames that the caller could not hand over."""
+        self._counters.drop(cause, count)
 
     def command(self, function: Callable[[], R]) -> "Future[R]":
         """Have the trainer thread run `function` between two steps; wait on the future with a time-out.

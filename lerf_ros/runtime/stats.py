@@ -73,10 +73,10 @@ class LoopCounters:
         with self._lock:
             self._received += 1
 
-    def drop(self, cause: str) -> None:
-        """One frame was not used, for `cause`."""
+    def drop(self, cause: str, count: int = 1) -> None:
+        """Frames were not used, for `cause`."""
         with self._lock:
-            self._dropped[cause] += 1
+            self._dropped[cause] += count
 
     def prepared(self, seconds: float, *, kept: bool) -> None:
         """One frame went through the encoder thread without error."""

@@ -81,8 +81,15 @@ def test_old_samples_leave_the_cache() -> None:
     buffer.add("world", "cam", 12 * S, np.eye(4))
     assert cause_of(buffer, "world", "cam", 3 * S) == "tf_extrapolation"
     buffer.lookup("world", "cam", 6 * S)
-    buffer.add("world", "cam", 1 * S, np.eye(4))  # older than the cache: not taken
-    assert cause_of(buffer, "world", "cam", 3 * S) == "tf_extrapolation"
+
+
+def test_a_jump_back_in_time_starts_anew() -> None:
+    buffer = TfBuffer(cache_s=10)
+    buffer.add("world", "cam", 100 * S, turn_z(0, x=9))
+    buffer.add("world", "cam", 1 * S, turn_z(0, x=1))
+    buffer.add("world", "cam", 2 * S, turn_z(0, x=2))
+    assert buffer.lookup("world", "cam", 1 * S + S // 2)[0, 3] == pytest.approx(1.5)
+    assert cause_of(buffer, "world", "cam", 50 * S) == "tf_extrapolation"
 
 
 def test_a_new_parent_replaces_the_old_history() -> None:
@@ -132,12 +139,3 @@ def test_waiting_is_bounded_and_ends_at_close() -> None:
         buffer.wait("world", "cam", 0, 30.0)
     assert time.monotonic() - begin < 5.0
     timer.join()
-
-
-def test_clear_keeps_what_is_static() -> None:
-    buffer = TfBuffer()
-    buffer.add("world", "base", 0, np.eye(4), static=True)
-    buffer.add("base", "cam", 1 * S, np.eye(4))
-    buffer.clear()
-    buffer.lookup("world", "base", 5)
-    assert cause_of(buffer, "world", "cam", 1 * S) == "tf_unknown_frame"
