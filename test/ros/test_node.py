@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from core.tiny_clip_model import write_model
 from geometry_msgs.msg import Point
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros.lerf_client import CAMERA, INTRINSICS, LerfClient, looking_down
 from ros_processes import Program, lerf_node, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
+from tiny_clip_model import write_model
 
 from lerf_ros.msg import QueryResult
 from lerf_ros.ros.answers import cloud_arrays

@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from core.tiny_clip_model import write_model
 from ros.lerf_client import DEPTH_M, INTRINSICS, LerfClient, floor
 from ros.test_node import SMALL
 from ros_processes import Program, lerf_node, wait_until
+from tiny_clip_model import write_model
 
 from lerf_ros.msg import QueryResult
 
