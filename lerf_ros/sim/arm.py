@@ -122,8 +122,8 @@ class Arm:
         least = 0.0 if segment.joints_rad is None else max(MIN_SEGMENT_S, _PEAK * move / MAX_SPEED_RAD_S)
         self._lasts_s = max(least, segment.duration_s or 0.0)
         if segment.opening_m is not None:
-            target = _CLOSED_TARGET_M if segment.opening_m <= 0 else min(segment.opening_m / 2, arm_model.FINGER_TRAVEL_M)
-            self._scene.data.ctrl[self._grip] = target
+            apart = min(segment.opening_m / 2, arm_model.FINGER_TRAVEL_M)
+            self._scene.data.ctrl[self._grip] = apart if apart > 0 else _CLOSED_TARGET_M
 
     def step(self) -> None:
         """Sets the servos for the next physics step."""

@@ -51,7 +51,7 @@ def body_xml(fovy_deg: float) -> str:
 <geom name="arm/4" type="capsule" fromto="0 0 0 0 0 0.14" size="0.035" mass="0.4"/>
 <body name="link5" pos="0 0 0.14" gravcomp="1"><joint name="joint5" axis="0 1 0" range="-2.3 2.3"/>
 <geom name="arm/5" type="sphere" size="0.04" mass="0.3"/>
-<body name="link6" pos="0 0 0.06" gravcomp="1"><joint name="joint6" axis="0 0 1" range="-3.1 3.1"/>
+<body name="link6" pos="0 0 0.06" gravcomp="1"><joint name="joint6" axis="0 0 1" range="-4.7 4.7"/>
 <geom name="arm/6" type="cylinder" size="0.04 0.02" mass="0.2"/>
 <geom name="arm/7" type="box" size="0.03 0.06 0.02" pos="0 0 0.035" mass="0.2"/>
 <geom name="arm/8" type="box" size="0.03 0.012 0.008" pos="-0.06 0 0.02" mass="0.03"/>
@@ -66,7 +66,7 @@ def body_xml(fovy_deg: float) -> str:
 
 def actuation_xml() -> str:
     """Finger coupling and position servos; the gripper is limited to 40 N."""
-    servos = "".join(f'<position class="arm" name="{j}" joint="{j}" ctrlrange="-3.1 3.1"/>' for j in JOINTS)
+    servos = "".join(f'<position class="arm" name="{j}" joint="{j}" ctrlrange="-4.7 4.7"/>' for j in JOINTS)
     left, right = FINGERS
     return f"""
 <equality><joint joint1="{left}" joint2="{right}" polycoef="0 1 0 0 0" solref="0.004 1"/></equality>

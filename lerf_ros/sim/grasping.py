@@ -60,7 +60,8 @@ def grasp_program(
 ) -> Program:
     """Takes what lies between the fingers at `T_world_tcp` (z = approach, y = closing axis) and lifts it along world z.
 
-    The fingers come `approach_m` along the approach axis, `opening_m` apart. The outcome is a success if the closed fingers stay more than 4 mm apart through lift and hold.
+    The fingers come `approach_m` along the approach axis, `opening_m` apart. The outcome is a success if the closed
+    fingers stay more than 4 mm apart through lift and hold.
     """
     plan = _plan(arm, T_world_tcp, approach_m, lift_m)
     if plan is None:

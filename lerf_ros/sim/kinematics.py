@@ -91,7 +91,7 @@ class Kinematics:
         return None
 
     def solve(self, T_world_tcp: Float64[np.ndarray, "4 4"], near: Joints, restarts: int = 6) -> Joints | None:
-        """Joint angles that bring the tcp to a pose (0.1 mm, 1 mrad), close to `near` if possible; None if out of reach."""
+        """Joint angles that bring the tcp to a pose (0.1 mm, 1 mrad), close to `near`; None if out of reach."""
         rng = np.random.default_rng(0)
         turn = math.atan2(T_world_tcp[1, 3], T_world_tcp[0, 3])
         facing = np.array([turn, *HOME_JOINTS_RAD[1:]])

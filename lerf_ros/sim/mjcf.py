@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -39,7 +40,8 @@ class AssetBook:
         name = self._name("material")
         cloth = f' texture="{texture}"' if texture else ""
         self.xml.append(
-            f'<material name="{name}" rgba="{numbers(rgb)} 1" specular="{specular:.2f}" shininess="{shininess:.2f}"{cloth}/>'
+            f'<material name="{name}" rgba="{numbers(rgb)} 1" specular="{specular:.2f}" '
+            f'shininess="{shininess:.2f}"{cloth}/>'
         )
         return name
 
@@ -102,7 +104,7 @@ class ObjectBuilder:
 
     def tube(self, path: list[Point], radius_m: float, *, part: str | None = None) -> None:
         """Adds capsules along a polyline: a bent handle."""
-        for start, end in zip(path[:-1], path[1:], strict=True):
+        for start, end in pairwise(path):
             self.capsule(start, end, radius_m, part=part)
 
     def primitive(
@@ -119,7 +121,9 @@ class ObjectBuilder:
         place = f'type="{kind}" size="{numbers(size)}" pos="{numbers(at)}" {extra}'
         self.geom(place, material=material, part=part)
 
-    def wall(self, bottom: tuple[float, float], top: tuple[float, float], thickness_m: float, segments: int = 14) -> None:
+    def wall(
+        self, bottom: tuple[float, float], top: tuple[float, float], thickness_m: float, segments: int = 14
+    ) -> None:
         """Adds an invisible ring of boxes from (radius, z) `bottom` to `top`: hollow contacts for a vessel."""
         (r0, z0), (r1, z1) = bottom, top
         slant, length = np.arctan2(r1 - r0, z1 - z0), float(np.hypot(r1 - r0, z1 - z0))
@@ -134,4 +138,5 @@ class ObjectBuilder:
             axis_y = np.array([-np.sin(turn), np.cos(turn), 0.0])
             axis_x = np.cross(axis_y, axis_z)
             axes = numbers((*axis_x, *axis_y))
-            self.geoms.append(f'<geom class="object" group="3" type="box" size="{size}" pos="{pose}" xyaxes="{axes}" mass="0.001"/>')
+            place = f'type="box" size="{size}" pos="{pose}" xyaxes="{axes}"'
+            self.geoms.append(f'<geom class="object" group="3" {place} mass="0.001"/>')

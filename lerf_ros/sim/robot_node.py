@@ -37,8 +37,8 @@ from lerf_ros.sim.camera import RenderedFrame
 from lerf_ros.sim.grasping import DEFAULT_APPROACH_M, grasp_program
 from lerf_ros.sim.kinematics import fixed_frames
 from lerf_ros.sim.scan import scan_program
-from lerf_ros.sim.scene import sample_spec
 from lerf_ros.sim.simulation import RobotState, Simulation
+from lerf_ros.sim.spec import sample_spec
 from lerf_ros.srv import ExecuteGrasp
 
 _RELIABLE: Final = QoSProfile(depth=100, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)

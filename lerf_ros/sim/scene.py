@@ -1,80 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a seed to a tabletop with objects and the arm: `SceneSpec` says what, `Scene` is the compiled MuJoCo model.
-
-World frame `base_link`: arm base at the origin, table top z = 0, objects around (0.42, 0).
-"""
+"""Compiles a `SceneSpec` to a MuJoCo model of table, objects, light and arm."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import mujoco
 import numpy as np
+from jaxtyping import Int64
 
 from lerf_ros.sim import arm_model
 from lerf_ros.sim.appearance import any_hue, jittered, surface_texture
-from lerf_ros.sim.catalog import (
-    CATEGORIES,
-    CATEGORY_PARTS,
-    COLOURS,
-    FLOOR_KINDS,
-    GRASPABLE,
-    HELD_COLOURS,
-    TABLE_KINDS,
-    WORDS,
-    is_held,
-    possible_colours,
-)
+from lerf_ros.sim.catalog import HELD_COLOURS
 from lerf_ros.sim.mjcf import AssetBook, ObjectBuilder, numbers
 from lerf_ros.sim.objects import MAKERS
 from lerf_ros.sim.shapes import textured_box
+from lerf_ros.sim.spec import ObjectSpec, SceneSpec
 
-PairChoice = Literal["seen", "held", "all"]
-
-WORKSPACE_X_M: Final = (0.27, 0.60)
-WORKSPACE_Y_M: Final = (-0.27, 0.27)
 HOME_JOINTS_RAD: Final[tuple[float, ...]] = (0.0, -0.5, 1.9, 0.0, 1.2, 0.0)
 DEFAULT_FOVY_DEG: Final = 52.0
 IMAGE_WIDTH_PX: Final = 640
 IMAGE_HEIGHT_PX: Final = 480
-_TABLE_WEIGHTS: Final = (0.37, 0.09, 0.12, 0.10, 0.10, 0.04, 0.09, 0.09)
-_PLACE_TRIES: Final = 80
-
-
-@dataclass(frozen=True)
-class ObjectSpec:
-    """One object: what it is, where it starts, and the seed of its exact shape and shade.
-
-    `colour` is None for an object whose colour has no word (training only); `part_colour` paints its parts apart.
-    """
-
-    name: str
-    category: str
-    colour: str | None
-    position_xy_m: tuple[float, float]
-    yaw_rad: float
-    seed: int
-    word: str | None = None
-    part_colour: str | None = None
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Named parts of this category."""
-        return CATEGORY_PARTS.get(self.category, ())
-
-    @property
-    def graspable(self) -> bool:
-        """Whether the gripper can take it from above."""
-        return self.category in GRASPABLE
-
-
-@dataclass(frozen=True)
-class SceneSpec:
-    """Everything that decides a scene; the same spec always compiles to the same model."""
-
-    seed: int
-    table: str
-    floor: str
-    objects: tuple[ObjectSpec, ...]
 
 
 @dataclass(frozen=True)
@@ -84,7 +29,7 @@ class Scene:
     spec: SceneSpec
     model: mujoco.MjModel
     data: mujoco.MjData
-    geom_object: np.ndarray
+    geom_object: Int64[np.ndarray, "G"]
     geom_part: tuple[str | None, ...]
 
     TABLE = -2
@@ -99,87 +44,6 @@ class Scene:
     def forward(self) -> None:
         """Brings all derived quantities (poses of bodies, sites, cameras) up to date with the joint positions."""
         mujoco.mj_forward(self.model, self.data)
-
-
-def _draw_pair(rng: np.random.Generator, category: str, choice: PairChoice) -> str:
-    colours = possible_colours(category)
-    if choice == "seen":
-        colours = tuple(c for c in colours if not is_held(category, c))
-    elif choice == "held":
-        colours = tuple(c for c in colours if is_held(category, c)) or colours
-    return str(rng.choice(colours))
-
-
-def _footprint_m(category: str, seed: int) -> float:
-    """Radius of the object's footprint, from a throw-away build with the same seed."""
-    builder = ObjectBuilder("probe", np.random.default_rng(seed), AssetBook(), "", "", (0.5, 0.5, 0.5))
-    return MAKERS[category](builder, None)
-
-
-def _name(category: str, colour: str | None, word: str | None, taken: set[str]) -> str:
-    stem = "_".join(part for part in (colour, word.lower() if word else None, category) if part)
-    name, k = stem, 2
-    while name in taken:
-        name, k = f"{stem}_{k}", k + 1
-    taken.add(name)
-    return name
-
-
-def _free_spot(
-    rng: np.random.Generator, radius_m: float, placed: list[tuple[float, float, float]]
-) -> tuple[float, float] | None:
-    for _ in range(_PLACE_TRIES):
-        x, y = rng.uniform(*WORKSPACE_X_M), rng.uniform(*WORKSPACE_Y_M)
-        if all(np.hypot(x - px, y - py) > radius_m + pr + 0.006 for px, py, pr in placed):
-            return float(x), float(y)
-    return None
-
-
-def sample_spec(
-    seed: int,
-    *,
-    choice: PairChoice = "seen",
-    n_objects: int | None = None,
-    nameless_share: float = 0.0,
-    two_tone_share: float = 0.0,
-    extra_weight: dict[str, float] | None = None,
-) -> SceneSpec:
-    """Draws a scene.
-
-    Args:
-        seed: decides everything.
-        choice: which colour-category pairs may occur ("held": withheld ones, plus bananas and apples).
-        n_objects: wanted number of objects (3..8 if None); one that finds no free spot is left out.
-        nameless_share: share of objects in a colour without a word.
-        two_tone_share: share of objects whose parts have another colour.
-        extra_weight: relative frequency of some categories (1.0 for the others).
-    """
-    rng = np.random.default_rng(seed)
-    table = str(rng.choice(TABLE_KINDS, p=_TABLE_WEIGHTS))
-    floor = str(rng.choice(FLOOR_KINDS))
-    count = n_objects if n_objects is not None else int(rng.integers(3, 9))
-    weight = np.array([(extra_weight or {}).get(c, 1.0) for c in CATEGORIES])
-    repeat = count > len(CATEGORIES) or rng.random() < 0.3
-    categories = [str(c) for c in rng.choice(CATEGORIES, count, replace=repeat, p=weight / weight.sum())]
-    placed: list[tuple[float, float, float]] = []
-    taken: set[str] = set()
-    objects: list[ObjectSpec] = []
-    for category in categories:
-        object_seed = int(rng.integers(2**31))
-        colour: str | None = _draw_pair(rng, category, choice)
-        if rng.random() < nameless_share:
-            colour = None
-        word = str(rng.choice(WORDS)) if category == "box" and rng.random() < 0.5 else None
-        part_colour = str(rng.choice(list(COLOURS))) if rng.random() < two_tone_share else None
-        radius = _footprint_m(category, object_seed)
-        spot = _free_spot(rng, radius, placed)
-        yaw = float(rng.uniform(-np.pi, np.pi))
-        if spot is None:
-            continue
-        placed.append((*spot, radius))
-        name = _name(category, colour, word, taken)
-        objects.append(ObjectSpec(name, category, colour, spot, yaw, object_seed, word, part_colour))
-    return SceneSpec(seed, table, floor, tuple(objects))
 
 
 def _object_xml(spec: ObjectSpec, assets: AssetBook) -> tuple[str, dict[str, str | None]]:
@@ -210,19 +74,21 @@ def _surroundings_xml(spec: SceneSpec, assets: AssetBook) -> str:
     table_texture = assets.texture(surface_texture(rng, spec.table))
     table = assets.material((1, 1, 1), specular=0.15, shininess=0.3, texture=table_texture)
     half = (float(rng.uniform(0.38, 0.6)), float(rng.uniform(0.42, 0.75)), 0.02)
-    centre_x = 0.68 + rng.uniform(-0.03, 0.05) + half[0] - 0.52 - 0.2
+    centre_x = half[0] - 0.04 + rng.uniform(-0.03, 0.05)
     top = assets.mesh(textured_box(half))
+    place = f"{centre_x:.4f} 0 -0.02"
     return f"""
 <geom name="floor" type="plane" size="6 6 0.1" pos="0 0 -0.75" material="{floor}"/>
-<geom name="table" type="mesh" mesh="{top}" pos="{centre_x:.4f} 0 -0.02" material="{table}" contype="0" conaffinity="0"/>
-<geom name="table_contact" class="object" type="box" group="3" size="{numbers(half)}" pos="{centre_x:.4f} 0 -0.02"/>"""
+<geom name="table" type="mesh" mesh="{top}" pos="{place}" material="{table}" contype="0" conaffinity="0"/>
+<geom name="table_contact" class="object" type="box" group="3" size="{numbers(half)}" pos="{place}"/>"""
 
 
 def _light_xml(seed: int) -> tuple[str, str]:
     """(headlight, directional light) of the scene."""
     rng = np.random.default_rng((seed, 3))
     ambient, diffuse = rng.uniform(0.18, 0.42), rng.uniform(0.38, 0.65)
-    head = f'<headlight ambient="{numbers([ambient] * 3)}" diffuse="{numbers([diffuse / 2] * 3)}" specular="0.1 0.1 0.1"/>'
+    even = f'ambient="{numbers([ambient] * 3)}" diffuse="{numbers([diffuse / 2] * 3)}"'
+    head = f'<headlight {even} specular="0.1 0.1 0.1"/>'
     towards = (rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), -1.0)
     # The light's axis meets the middle of the workspace, so a small and hence fine shadow map covers it.
     where = (0.42 - 1.2 * towards[0], -1.2 * towards[1], 1.2)
@@ -246,10 +112,12 @@ def scene_xml(spec: SceneSpec, fovy_deg: float = DEFAULT_FOVY_DEG) -> tuple[str,
 <option timestep="0.002" integrator="implicitfast" cone="elliptic" impratio="10"/>
 <visual><global offwidth="{IMAGE_WIDTH_PX}" offheight="{IMAGE_HEIGHT_PX}"/><quality shadowsize="1024" offsamples="0"/>
 <map znear="0.02" zfar="12" shadowclip="0.6"/>{headlight}</visual><statistic extent="1" center="0.42 0 0.05"/>
-<default><default class="object"><geom condim="4" friction="0.8 0.01 0.0005" density="400"/></default>{arm_model.DEFAULTS}</default>
+<default><default class="object"><geom condim="4" friction="0.8 0.01 0.0005" density="400"/></default>
+{arm_model.DEFAULTS}</default>
 <asset>{arm_model.ASSETS}{"".join(assets.xml)}
 <texture type="skybox" builtin="gradient" rgb1="0.75 0.78 0.82" rgb2="0.5 0.5 0.52" width="64" height="64"/></asset>
-<worldbody>{light}<camera name="free" fovy="{fovy_deg:.4f}"/>{surroundings}{arm_model.body_xml(fovy_deg)}{"".join(bodies)}</worldbody>
+<worldbody>{light}<camera name="free" fovy="{fovy_deg:.4f}"/>{surroundings}
+{arm_model.body_xml(fovy_deg)}{"".join(bodies)}</worldbody>
 {arm_model.actuation_xml()}</mujoco>"""
     return xml, assets, parts
 

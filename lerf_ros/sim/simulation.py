@@ -17,7 +17,8 @@ from jaxtyping import Float64
 from lerf_ros.sim import arm_model
 from lerf_ros.sim.arm import Arm, Outcome, Program
 from lerf_ros.sim.camera import RenderedFrame, SceneRenderer
-from lerf_ros.sim.scene import Scene, SceneSpec, build
+from lerf_ros.sim.scene import Scene, build
+from lerf_ros.sim.spec import SceneSpec
 from lerf_ros.sim.truth import object_poses
 
 log = logging.getLogger(__name__)

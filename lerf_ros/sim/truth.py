@@ -12,13 +12,15 @@ from lerf_ros.sim.scene import Scene
 _VISIBLE_GROUPS: Final = (0, 1, 2)
 
 
-def _from_triangles(corners: Float64[np.ndarray, "F 3 3"], n: int, rng: np.random.Generator) -> Float64[np.ndarray, "N 3"]:
+def _from_triangles(
+    corners: Float64[np.ndarray, "F 3 3"], n: int, rng: np.random.Generator
+) -> Float64[np.ndarray, "N 3"]:
     """Uniform points on triangles."""
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     chosen = corners[rng.choice(len(corners), n, p=area / area.sum())]
     a, b = np.sqrt(rng.random(n)), rng.random(n)
     weights = np.stack([1 - a, a * (1 - b), a * b], axis=1)
-    return np.einsum("nk,nkd->nd", weights, chosen)
+    return np.asarray(np.einsum("nk,nkd->nd", weights, chosen))
 
 
 def _directions(n: int, rng: np.random.Generator) -> Float64[np.ndarray, "N 3"]:
@@ -31,7 +33,7 @@ def _on_box(half: Float64[np.ndarray, "3"], n: int, rng: np.random.Generator) ->
     axis = rng.choice(3, n, p=area / area.sum())
     points = rng.uniform(-1, 1, (n, 3))
     points[np.arange(n), axis] = np.sign(points[np.arange(n), axis])
-    return points * half
+    return np.asarray(points * half)
 
 
 def _on_cylinder(radius: float, half: float, n: int, rng: np.random.Generator) -> Float64[np.ndarray, "N 3"]:
@@ -71,7 +73,7 @@ def _geom_surface(model: mujoco.MjModel, geom: int, n: int, rng: np.random.Gener
     if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
         return _on_capsule(size[0], size[1], n, rng)
     if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
-        return size[0] * _directions(n, rng)
+        return np.asarray(size[0] * _directions(n, rng))
     if kind == mujoco.mjtGeom.mjGEOM_ELLIPSOID:
         return np.asarray(size * _directions(n, rng))
     raise ValueError(f"geom {model.geom(geom).name!r} is a {kind.name}, whose surface is not sampled")

@@ -3,7 +3,6 @@
 
 import json
 import logging
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -50,9 +49,7 @@ def train(
     from lerf_ros.tinyclip.train import TrainConfig
     from lerf_ros.tinyclip.train import train as run
 
-    known = {f.name for f in fields(TrainConfig)}
-    given = {"steps": steps, "learning_rate": learning_rate, "seed": seed, "threads": threads, "bfloat16": bfloat16}
-    config = TrainConfig(**{k: v for k, v in given.items() if k in known})
+    config = TrainConfig(steps=steps, learning_rate=learning_rate, seed=seed, threads=threads, bfloat16=bfloat16)
     run(config, work / "crops", work / "run", folder)
 
 
@@ -90,7 +87,7 @@ def calibrate(
     told = {
         "midpoint": round(midpoint, 4),
         "slope": round(slope, 3),
-        "measured_on": f"{scenes} validation scenes (seeds {VALIDATION_SEED + 30_000}..), embeddings of 4 views averaged",
+        "measured_on": f"{scenes} validation scenes from seed {VALIDATION_SEED + 30_000}, 4 views averaged",
     }
     (folder / "calibration.json").write_text(json.dumps(told, indent=1) + "\n")
 

@@ -23,6 +23,7 @@ _GREY: Final = np.array([0.299, 0.587, 0.114])
 #: Cross product with the unit vector along (1, 1, 1), for rotations of the hue.
 _GREY_AXIS_CROSS: Final = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
 _GRAINS: Final = 256
+_EARLY: Final = 0.2857
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def colour_matrix(rng: np.random.Generator) -> np.ndarray:
     if dice < 0.55:
         return np.eye(3)[rng.permutation(3)]
     angle = rng.uniform(0.5, 2 * np.pi - 0.5)
-    return np.cos(angle) * np.eye(3) + np.sin(angle) * _GREY_AXIS_CROSS + (1 - np.cos(angle)) / 3
+    return np.asarray(np.cos(angle) * np.eye(3) + np.sin(angle) * _GREY_AXIS_CROSS + (1 - np.cos(angle)) / 3)
 
 
 class BatchMaker:
@@ -104,8 +105,12 @@ class BatchMaker:
         return rows
 
     def _augment(
-        self, rng: np.random.Generator, images: UInt8[np.ndarray, "B 64 64 3"], recoloured: Bool[np.ndarray, "B"],
+        self,
+        rng: np.random.Generator,
+        images: UInt8[np.ndarray, "B 64 64 3"],
+        recoloured: Bool[np.ndarray, "B"],
         flipped: Bool[np.ndarray, "B"],
+        spread: float,
     ) -> Float[Tensor, "B 3 64 64"]:
         n = len(images)
         x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float().div_(255)
@@ -117,7 +122,7 @@ class BatchMaker:
         def noise(low: float, high: float, *shape: int) -> Tensor:
             return torch.from_numpy(rng.uniform(low, high, shape)).float()
 
-        x.mul_(noise(0.72, 1.28, n, 1, 1, 1)).add_(noise(-0.03, 0.03, n, 3, 1, 1))
+        x.mul_(noise(1 - spread, 1 + spread, n, 1, 1, 1)).add_(noise(-0.03, 0.03, n, 3, 1, 1))
         grain = self._grain[torch.from_numpy(rng.integers(0, _GRAINS, n))].mul_(noise(0, 0.02, n, 1, 1, 1))
         return x.clamp_(0, 1).add_(grain).clamp_(0, 1).sub_(self._mean).div_(self._std)
 
@@ -134,8 +139,10 @@ class BatchMaker:
         lettered = (facts.word >= 0).any(1)
         flipped = (rng.random(self._size) < 0.5) & ~lettered
         texts = [c.text for c in captions]
+        # Strong changes of brightness make white and gray the same: only at first.
+        spread = 0.28 if progress < _EARLY else 0.12
         return Batch(
-            images=self._augment(rng, self._images[index], recoloured, flipped),
+            images=self._augment(rng, self._images[index], recoloured, flipped, spread),
             facts=facts,
             main=main,
             captions=captions,

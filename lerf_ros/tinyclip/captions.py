@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws a caption for a crop from its facts, together with what the caption claims (to know which others it is true of)."""
+"""Draws a caption for a crop from its facts, and says what the caption claims: of which crops it is true."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -90,7 +90,9 @@ def _part(rng: np.random.Generator, facts: CropFacts, crop: int, row: int, noun:
     return Caption(of, (Claim(claim.category, claim.colour, ANY, part),))
 
 
-def _relation(rng: np.random.Generator, facts: CropFacts, crop: int, row: int, noun: str, claim: Claim) -> Caption | None:
+def _relation(
+    rng: np.random.Generator, facts: CropFacts, crop: int, row: int, noun: str, claim: Claim
+) -> Caption | None:
     """ "a mug and a ball" or "a mug on a wooden table"."""
     others = [
         k

@@ -15,7 +15,8 @@ from PIL import Image
 
 from lerf_ros.sim import arm_model
 from lerf_ros.sim.camera import RenderedFrame, SceneRenderer, look_at
-from lerf_ros.sim.scene import DEFAULT_FOVY_DEG, HOME_JOINTS_RAD, PairChoice, Scene, build, sample_spec
+from lerf_ros.sim.scene import DEFAULT_FOVY_DEG, HOME_JOINTS_RAD, Scene, build
+from lerf_ros.sim.spec import PairChoice, sample_spec
 from lerf_ros.tinyclip.facts import OBJECTS_PER_CROP, CropFacts
 from lerf_ros.tinyclip.vocabulary import (
     ALL_CATEGORIES,
@@ -91,7 +92,8 @@ def view_pose(
         aim = np.array([0.42, 0.0]) + rng.uniform(-0.12, 0.12, 2)
     target = np.array([*aim, 0.03])
     azimuth, elevation = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(28, 85))
-    away = np.array([math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)])
+    flat = math.cos(elevation)
+    away = np.array([math.cos(azimuth) * flat, math.sin(azimuth) * flat, math.sin(elevation)])
     return look_at(target + rng.uniform(*distance_m) * away, target, rng.uniform(-max_roll_rad, max_roll_rad))
 
 
@@ -117,7 +119,7 @@ class _ViewCutter:
         if parts:
             mask &= self._part == int(rng.choice(parts))
         ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        extent = float(max(np.ptp(ys), np.ptp(xs), 16))
+        extent = float(max(int(ys[-1] - ys[0]), int(xs[-1] - xs[0]), 16))
         size = extent * math.exp(rng.uniform(math.log(0.5), math.log(2.6)))
         shift = 0.25 * min(extent, size)
         y, x = (float(v[0] + v[-1]) / 2 for v in (ys, xs))
@@ -157,7 +159,8 @@ class _ViewCutter:
         count = np.bincount(code, minlength=(n + 1) * columns).reshape(-1, columns)
         centre = np.bincount(code, weights=weight.ravel(), minlength=(n + 1) * columns).reshape(-1, columns)
         share = count.sum(1)[:n] / owner.size
-        order = sorted(np.flatnonzero(share > _MIN_SHARE), key=lambda o: -centre[o].sum())[:OBJECTS_PER_CROP]
+        there = np.flatnonzero(share > _MIN_SHARE)
+        order = there[np.argsort(-centre[there].sum(1), kind="stable")][:OBJECTS_PER_CROP]
         for k, o in enumerate(order):
             facts.category[row, k] = self._owners.category[o]
             facts.colour[row, k] = self._owners.colour[o]
@@ -166,7 +169,7 @@ class _ViewCutter:
             facts.complete[row, k] = min(1.0, share[o] * side * side / max(self._total[o], 1))
             facts.centre[row, k] = centre[o].sum()
             facts.part_centre[row, k] = centre[o, 1:]
-        return bool(order)
+        return len(order) > 0
 
 
 def _scene_crops(seed: int, choice: PairChoice) -> tuple[list[np.ndarray], CropFacts]:

@@ -16,13 +16,16 @@ from lerf_ros.config import EncoderConfig, PyramidConfig, QueryConfig
 from lerf_ros.core.encoders import ImageTextEncoder, load_encoder
 from lerf_ros.core.relevancy import CANONICAL, choose_scale, relevancy
 from lerf_ros.sim.catalog import CATEGORIES, COLOURS, is_held
-from lerf_ros.sim.scene import PairChoice, Scene, build, sample_spec
+from lerf_ros.sim.scene import Scene, build
+from lerf_ros.sim.spec import PairChoice, sample_spec
 from lerf_ros.tinyclip.views import SeenPoints, observe
 from lerf_ros.tinyclip.vocabulary import with_article
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_THINGS: Final = ("a bicycle", "a telephone", "an elephant", "a sofa", "a laptop", "a violin", "a red tractor", "a candle")
+UNKNOWN_THINGS: Final = (
+    "a bicycle", "a telephone", "an elephant", "a sofa", "a laptop", "a violin", "a red tractor", "a candle",
+)  # fmt: skip
 _MIN_POINTS: Final = 40
 _NEAR_M: Final = 0.02
 _OBJECTS: Final = 7
@@ -98,11 +101,11 @@ class SceneExam:
 
     def owned(self, wanted: Sequence[int]) -> Bool[np.ndarray, "N"]:
         """Points of these objects."""
-        return np.isin(self._seen.owner, wanted)
+        return np.asarray(np.isin(self._seen.owner, wanted))
 
     def part(self, wanted: Sequence[int], name: str) -> Bool[np.ndarray, "N"]:
         """Points of a part of these objects."""
-        return self.owned(wanted) & np.array([p == name for p in self._seen.part])
+        return np.asarray(self.owned(wanted) & np.array([p == name for p in self._seen.part]))
 
 
 def _present_questions(exam: SceneExam, scene: Scene, scores: Scores, choice: PairChoice) -> None:
@@ -168,8 +171,11 @@ def summary(scores: Scores) -> dict[str, object]:
         kind: {"n": len(a), "auroc": round(auroc(scores.present, a), 3), "mean": round(float(np.mean(a)), 3)}
         for kind, a in (*scores.absent.items(), ("pooled", pooled))
     }
-    present = {"n": len(scores.present), "mean": round(float(np.mean(scores.present)), 3),
-               "p10": round(float(np.quantile(scores.present, 0.1)), 3)}
+    present = {
+        "n": len(scores.present),
+        "mean": round(float(np.mean(scores.present)), 3),
+        "p10": round(float(np.quantile(scores.present, 0.1)), 3),
+    }
     return {"localisation": {k: t.summary() for k, t in scores.tallies.items()}, "present": present, "absent": rows}
 
 

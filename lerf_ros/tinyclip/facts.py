@@ -33,9 +33,15 @@ class CropFacts:
     def empty(cls, n: int) -> "CropFacts":
         """N crops that show nothing."""
         rows = (n, OBJECTS_PER_CROP)
-        ints = [np.full(rows, ABSENT, np.int8) for _ in range(3)]
-        floats = [np.zeros(rows, np.float16) for _ in range(3)]
-        return cls(*ints, *floats, np.zeros((*rows, len(ALL_PARTS)), np.float16))
+        return cls(
+            category=np.full(rows, ABSENT, np.int8),
+            colour=np.full(rows, ABSENT, np.int8),
+            word=np.full(rows, ABSENT, np.int8),
+            share=np.zeros(rows, np.float16),
+            complete=np.zeros(rows, np.float16),
+            centre=np.zeros(rows, np.float16),
+            part_centre=np.zeros((*rows, len(ALL_PARTS)), np.float16),
+        )
 
     @classmethod
     def joined(cls, shards: "list[CropFacts]") -> "CropFacts":

@@ -25,6 +25,8 @@ from lerf_ros.tinyclip.vocabulary import (
 
 #: LERF's factor on cosines inside the pairwise softmax.
 RELEVANCY_FACTOR: Final = 10.0
+#: Near misses are punished once colours and shapes are roughly known.
+NEAR_MISSES_FROM: Final = 0.2857
 _OFF: Final = -1e4
 _HEAD_SCALE: Final = 11.0
 _WEIGHTS: Final = {
@@ -35,6 +37,7 @@ _WEIGHTS: Final = {
     "head_category": 0.5,
     "head_colour": 0.25,
     "relevancy": 0.5,
+    "pair_relevancy": 0.3,
     "composition": 0.5,
 }
 
@@ -66,7 +69,8 @@ class PromptSet:
             return [phrased(np.random.default_rng(state), n) for n in nouns]
 
         things = names[:N_OBJECT_CATEGORIES]
-        return cls(say(names), say([f"{c} object" for c in COLOUR_WORDS]), say([f"{c} {n}" for c in COLOUR_WORDS for n in things]))
+        pairs = [f"{c} {n}" for c in COLOUR_WORDS for n in things]
+        return cls(say(names), say([f"{c} object" for c in COLOUR_WORDS]), say(pairs))
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def all_tokens(batch: Batch, prompts: PromptSet, maker: BatchMaker) -> Int64[Ten
 def split(embeddings: Float[Tensor, "T D"], n_captions: int) -> Texts:
     """Cuts the text embeddings of `all_tokens` into their blocks."""
     sizes = [n_captions, RANDOM_TEXTS, len(CANONICAL), len(ALL_CATEGORIES), N_COLOURS, N_COLOURS * N_OBJECT_CATEGORIES]
-    captions, noise, canonical, categories, colours, pairs = embeddings.split(sizes)
+    captions, noise, canonical, categories, colours, pairs = torch.split(embeddings, sizes)
     return Texts(captions, canonical, noise, categories, colours, pairs)
 
 
@@ -140,20 +144,41 @@ def _relevancy(image: Tensor, texts: Texts, batch: Batch, sure: Tensor) -> Tenso
     return yes + no + 0.3 * unknown
 
 
-def _pair(s: Tensor, image: Tensor, texts: Texts, category: Tensor, colour: Tensor, present: tuple[Tensor, Tensor]) -> Tensor:
-    """The right pair against wrong colours of its category and wrong categories in its colour; never a withheld pair."""
-    n = len(image)
-    logits = (s * image @ texts.pairs.T).view(n, N_COLOURS, N_OBJECT_CATEGORIES)
-    open_ = torch.ones(N_COLOURS, N_OBJECT_CATEGORIES, dtype=torch.bool)
+def _pairs(image: Tensor, texts: Texts, labels: "_Labels") -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cosines to the texts of all colours of the image's category, and all categories in its colour, with masks.
+
+    A mask is True where the text may be true of something else in the crop, or names a withheld pair: those are never
+    negatives.
+    """
+    rows = torch.arange(len(image))
+    allowed = torch.ones(N_COLOURS, N_OBJECT_CATEGORIES, dtype=torch.bool)
     for held_colour, held_category in HELD:
-        open_[held_colour, held_category] = False
-    rows = torch.arange(n)
-    has_category, has_colour = present[0][:, :N_OBJECT_CATEGORIES].clone(), present[1].clone()
-    has_category[rows, category] = False
-    has_colour[rows, colour] = False
-    by_colour = logits[rows, :, category].masked_fill(~open_[:, category].T | has_colour, _OFF)
-    by_category = logits[rows, colour].masked_fill(~open_[colour] | has_category, _OFF)
-    return 0.5 * (F.cross_entropy(by_colour, colour) + F.cross_entropy(by_category, category))
+        allowed[held_colour, held_category] = False
+    cosines = (image @ texts.pairs.T).view(len(image), N_COLOURS, N_OBJECT_CATEGORIES)
+    category, colour = labels.category, labels.colour
+    off_colour = ~allowed[:, category].T | labels.other_colours
+    off_category = ~allowed[colour] | labels.other_categories[:, :N_OBJECT_CATEGORIES]
+    return cosines[rows, :, category], off_colour, cosines[rows, colour], off_category
+
+
+def _pair(s: Tensor, image: Tensor, texts: Texts, labels: "_Labels") -> Tensor:
+    """The right pair against wrong colours of its category and wrong categories in its colour."""
+    by_colour, off_colour, by_category, off_category = _pairs(image, texts, labels)
+    colours = F.cross_entropy((s * by_colour).masked_fill(off_colour, _OFF), labels.colour)
+    return 0.5 * (colours + F.cross_entropy((s * by_category).masked_fill(off_category, _OFF), labels.category))
+
+
+def _pair_relevancy(image: Tensor, texts: Texts, labels: "_Labels") -> Tensor:
+    """As `_relevancy`, for the near misses: the category in a wrong colour, the colour on a wrong category."""
+    by_colour, off_colour, by_category, off_category = _pairs(image, texts, labels)
+    rows = torch.arange(len(image))
+    canonical = (image @ texts.canonical.T).max(1, keepdim=True).values
+    own = by_colour[rows, labels.colour, None]
+    off_colour[rows, labels.colour] = True
+    off_category[rows, labels.category] = True
+    yes = F.softplus(-RELEVANCY_FACTOR * (own - canonical)).mean()
+    colours = F.softplus(RELEVANCY_FACTOR * (by_colour - canonical))[~off_colour].mean()
+    return yes + 0.5 * (colours + F.softplus(RELEVANCY_FACTOR * (by_category - canonical))[~off_category].mean())
 
 
 def _composition(texts: Texts) -> Tensor:
@@ -163,43 +188,68 @@ def _composition(texts: Texts) -> Tensor:
     return (1 - (texts.pairs * target).sum(-1)).mean()
 
 
+@dataclass(frozen=True)
+class _Labels:
+    """What the captioned thing of each crop is, and which other categories and colours are in the crop."""
+
+    category: Int64[Tensor, "B"]
+    colour: Int64[Tensor, "B"]
+    other_categories: Bool[Tensor, "B 19"]
+    other_colours: Bool[Tensor, "B 11"]
+    sure: Bool[Tensor, "B"]
+
+    @classmethod
+    def of(cls, batch: Batch) -> "_Labels":
+        """Labels of a batch; `sure` where the thing is central and not too much cut off."""
+        rows = np.arange(len(batch.facts))
+        at = (rows, batch.main)
+        category = torch.from_numpy(batch.facts.category[at].astype(np.int64))
+        colour = torch.from_numpy(batch.facts.colour[at].astype(np.int64))
+        complete = torch.from_numpy(batch.facts.complete[at] > 0.15)
+        central = torch.from_numpy(batch.facts.centre[at] > 0.3)
+        categories, colours = _present(batch)
+        categories[torch.from_numpy(rows), category] = False
+        named = (colour >= 0) & (colour < N_COLOURS)
+        colours[torch.from_numpy(rows)[named], colour[named]] = False
+        return cls(category, colour, categories, colours, central & (complete | (category >= N_OBJECT_CATEGORIES)))
+
+    @property
+    def named(self) -> Bool[Tensor, "B"]:
+        """Sure, and its colour has a word."""
+        return self.sure & (self.colour >= 0) & (self.colour < N_COLOURS)
+
+    def take(self, chosen: Bool[Tensor, "B"]) -> "_Labels":
+        """The labels of some of the crops."""
+        return _Labels(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+
 def objective(
-    image_raw: Float[Tensor, "B D"], texts: Texts, s: Tensor, heads: Heads, batch: Batch
+    image_raw: Float[Tensor, "B D"], texts: Texts, s: Tensor, heads: Heads, batch: Batch, progress: float
 ) -> tuple[Tensor, dict[str, float]]:
-    """Weighted sum of all terms, and each term's value with a few accuracies for the log."""
+    """Weighted sum of all terms, and each term's value with two accuracies for the log."""
     image = F.normalize(image_raw, dim=-1)
-    rows = np.arange(len(batch.facts))
-    category = torch.from_numpy(batch.facts.category[rows, batch.main].astype(np.int64))
-    colour = torch.from_numpy(batch.facts.colour[rows, batch.main].astype(np.int64))
-    centre = torch.from_numpy(batch.facts.centre[rows, batch.main].astype(np.float32))
-    complete = torch.from_numpy(batch.facts.complete[rows, batch.main].astype(np.float32))
-    is_object = category < N_OBJECT_CATEGORIES
-    sure = (centre > 0.3) & ((complete > 0.15) | ~is_object)
-    named = sure & (colour >= 0) & (colour < N_COLOURS)
-    pairs = named & is_object
-    present = _present(batch)
-    others_category, others_colour = present[0].clone(), present[1].clone()
-    others_category[torch.arange(len(image)), category] = False
-    others_colour[torch.arange(len(image))[named], colour[named]] = False
-    by_category = (s * image @ texts.categories.T).masked_fill(others_category, _OFF)
-    by_colour = (s * image @ texts.colours.T).masked_fill(others_colour, _OFF)
-    told = sure & (colour >= 0)
+    labels = _Labels.of(batch)
+    sure, named = labels.sure, labels.named
+    told = sure & (labels.colour >= 0)
+    objects = sure & (labels.category < N_OBJECT_CATEGORIES)
+    pairs = named & objects
+    by_category = (s * image @ texts.categories.T).masked_fill(labels.other_categories, _OFF)
+    by_colour = (s * image @ texts.colours.T).masked_fill(labels.other_colours, _OFF)
     head_category, head_colour = heads.category(image * _HEAD_SCALE), heads.colour(image * _HEAD_SCALE)
     terms = {
         "contrastive": _contrastive(s, image, texts, batch),
-        "category": F.cross_entropy(by_category[sure], category[sure]),
-        "colour": F.cross_entropy(by_colour[named], colour[named]),
-        "pair": _pair(
-            s, image[pairs], texts, category[pairs], colour[pairs], (present[0][pairs], present[1][pairs])
-        ),
-        "head_category": F.cross_entropy(head_category[sure], category[sure]),
-        "head_colour": F.cross_entropy(head_colour[told], colour[told]),
+        "category": F.cross_entropy(by_category[sure], labels.category[sure]),
+        "colour": F.cross_entropy(by_colour[named], labels.colour[named]),
+        "pair": _pair(s, image[pairs], texts, labels.take(pairs)),
+        "head_category": F.cross_entropy(head_category[sure], labels.category[sure]),
+        "head_colour": F.cross_entropy(head_colour[told], labels.colour[told]),
         "relevancy": _relevancy(image, texts, batch, sure),
         "composition": _composition(texts),
     }
+    if progress >= NEAR_MISSES_FROM:
+        terms["pair_relevancy"] = _pair_relevancy(image[pairs], texts, labels.take(pairs))
     total = torch.stack([_WEIGHTS[k] * v for k, v in terms.items()]).sum()
-    told_values = {k: float(v.detach()) for k, v in terms.items()}
-    seen = sure & is_object
-    told_values["acc_category"] = float((by_category.argmax(1) == category)[seen].float().mean())
-    told_values["acc_colour"] = float((by_colour.argmax(1) == colour)[named].float().mean())
-    return total, told_values
+    values = {k: float(v.detach()) for k, v in terms.items()}
+    values["acc_category"] = float((by_category.argmax(1) == labels.category)[objects].float().mean())
+    values["acc_colour"] = float((by_colour.argmax(1) == labels.colour)[named].float().mean())
+    return total, values

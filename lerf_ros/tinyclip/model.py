@@ -67,6 +67,7 @@ def write_weights(folder: Path, state: dict[str, torch.Tensor]) -> None:
     halves = {k: v.detach().half().contiguous() if v.is_floating_point() else v.clone() for k, v in state.items()}
     temporary = folder / f".{WEIGHTS_FILE}.part"
     save_file(halves, temporary)
+    temporary.chmod(0o644)
     temporary.replace(folder / WEIGHTS_FILE)
 
 
@@ -79,9 +80,11 @@ def fresh_model() -> torch.nn.Module:
     """An untrained model of this architecture."""
     config = model_config()
     config["text_cfg"].pop("tokenizer_kwargs")
-    return open_clip.CLIP(**config, output_dict=False)
+    model: torch.nn.Module = open_clip.CLIP(**config, output_dict=False)
+    return model
 
 
 def load_model(folder: Path) -> torch.nn.Module:
     """The folder's model in evaluation mode, through open_clip's own loader."""
-    return open_clip.create_model(f"local-dir:{folder}").eval()
+    model: torch.nn.Module = open_clip.create_model(f"local-dir:{folder}").eval()
+    return model

@@ -55,7 +55,7 @@ class Trainer:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self._config, self._maker, self._run, self._folder = config, maker, run, model_folder
-        self._model = fresh_model().to(memory_format=torch.channels_last).train()
+        self._model: Any = fresh_model().to(memory_format=torch.channels_last).train()
         self._heads = Heads()
         groups = _groups(self._model, self._heads, config.weight_decay)
         self._optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
@@ -120,7 +120,8 @@ class Trainer:
             group["lr"] = self._rate()
         image, texts = self._forward(batch, PromptSet.draw(rng))
         scale = self._model.logit_scale.exp().clamp(max=self._config.max_scale)
-        loss, told = objective(image, texts, scale, self._heads, batch)
+        loss: Any
+        loss, told = objective(image, texts, scale, self._heads, batch, self.step / self._config.steps)
         self._optimiser.zero_grad(set_to_none=True)
         with sdpa_kernel(SDPBackend.MATH):
             loss.backward()

@@ -60,7 +60,9 @@ def render_views(scene: Scene, rng: np.random.Generator) -> list[RenderedFrame]:
         return [renderer.render_from(pose, depth=True, segmentation=True) for pose in scan_poses(rng)]
 
 
-def _lookup(bank: PyramidBank, slot: int, tile_px: np.ndarray, u: np.ndarray, v: np.ndarray, z: np.ndarray, f_px: float) -> Tensor:
+def _lookup(
+    bank: PyramidBank, slot: int, tile_px: np.ndarray, u: np.ndarray, v: np.ndarray, z: np.ndarray, f_px: float
+) -> Tensor:
     """Embeddings (S, N, D) at pixels (u, v) of z-depth z for all metric scales."""
     levels = np.arange(len(tile_px))
     slots = np.full(len(u), slot, np.int64)
@@ -91,7 +93,8 @@ def observe(scene: Scene, rng: np.random.Generator, encoder: ImageTextEncoder, c
     slots = [bank.add(k, pyramid) for k, pyramid in enumerate(pyramids)]
     first = frames[0]
     k, depth, ids = first.intrinsics, first.depth_m, first.geom_id
-    assert depth is not None and ids is not None
+    assert depth is not None
+    assert ids is not None
     v, u = (a.ravel() for a in np.mgrid[2 : k.height : _STRIDE_PX, 2 : k.width : _STRIDE_PX])
     z = depth[v, u].astype(np.float64)
     local = np.stack([(u - k.cx_px) / k.f_px, (v - k.cy_px) / k.f_px, np.ones(len(u))], 1) * z[:, None]
@@ -106,7 +109,8 @@ def observe(scene: Scene, rng: np.random.Generator, encoder: ImageTextEncoder, c
         found = F.normalize(found, dim=-1) * torch.from_numpy(sees[keep]).float()[None, :, None]
         one = found if one is None else one
         total = found if total is None else total + found
-    assert one is not None and total is not None
+    assert one is not None
+    assert total is not None
     geoms = ids[v, u][keep]
     return SeenPoints(
         points_m=points[keep],

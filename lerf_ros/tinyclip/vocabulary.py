@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Index tables that crops, captions and losses share: categories with backgrounds, colours with surface kinds, seeds."""
+"""Index tables that crops, captions and losses share, and the seed ranges."""
 
 from typing import Final
 
@@ -49,5 +49,5 @@ IMAGE_PX: Final = 64
 
 
 def with_article(phrase: str) -> str:
-    """"orange mug" -> "an orange mug"."""
+    """ "orange mug" -> "an orange mug"."""
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
