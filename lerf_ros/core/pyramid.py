@@ -9,6 +9,7 @@ The physical scale of a level at z-depth d is `tile_px * d / fy` metres, `tile_p
 
 import math
 from dataclasses import dataclass
+from typing import no_type_check
 
 import cv2
 import numpy as np
@@ -204,7 +205,8 @@ def _grown(array: np.ndarray, rows: int, tail: tuple[int, ...]) -> np.ndarray:
     return out
 
 
-@njit(nogil=True, fastmath=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, fastmath=True, cache=True)
+@no_type_check
 def _lookup(
     features: np.ndarray, sizes: np.ndarray, grids: np.ndarray, slot: np.ndarray, u: np.ndarray, v: np.ndarray,
     level: np.ndarray, out: np.ndarray,

@@ -6,6 +6,7 @@ keyframes that saw it (LERF's visibility filter needs that). Near samples weigh 
 """
 
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
@@ -146,7 +147,8 @@ class _Cells:
         return new
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
+@no_type_check
 def _find(table: np.ndarray, keys: np.ndarray, key: int) -> np.int64:
     """Return the table position of a key, or of the empty place where it belongs."""
     mask = np.uint64(len(table) - 1)
@@ -156,13 +158,15 @@ def _find(table: np.ndarray, keys: np.ndarray, key: int) -> np.int64:
     return np.int64(place)  # numba needs a signed index
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
+@no_type_check
 def _rehash(count: int, table: np.ndarray, keys: np.ndarray) -> None:
     for row in range(count):
         table[_find(table, keys, keys[row])] = row
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
+@no_type_check
 def _key(x: float, y: float, z: float, box: np.ndarray, voxel: float) -> int:
     """Return the number of the voxel a world point lies in, -1 outside the workspace box."""
     if not (box[0] <= x < box[3] and box[1] <= y < box[4] and box[2] <= z < box[5]):
@@ -172,7 +176,8 @@ def _key(x: float, y: float, z: float, box: np.ndarray, voxel: float) -> int:
     return (int(ix + SHIFT) * ny + int(iy + SHIFT)) * nz + int(iz + SHIFT)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
+@no_type_check
 def _slope(depth: np.ndarray, u: int, v: int, du: int, dv: int, reach: float) -> float:
     """Return the change of depth over (du, dv) pixels at a pixel, NaN where neither side continues its surface.
 
@@ -185,14 +190,15 @@ def _slope(depth: np.ndarray, u: int, v: int, du: int, dv: int, reach: float) ->
     down_ok = behind > 0 and abs(down) < MAX_TILT * reach
     if up_ok and down_ok:
         if abs(up - down) < reach:
-            return 0.5 * (up + down)  # type: ignore[no-any-return]
-        return up if abs(up) < abs(down) else down  # type: ignore[no-any-return]
+            return 0.5 * (up + down)
+        return up if abs(up) < abs(down) else down
     if up_ok:
-        return up  # type: ignore[no-any-return]
+        return up
     return down if down_ok else np.nan
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
+@no_type_check
 def _normal(depth: np.ndarray, u: int, v: int, camera: np.ndarray, voxel: float, out: np.ndarray) -> float:
     """Write the camera-frame normal at a pixel; return the cosine to the line of sight, 0 where there is none."""
     height, width = depth.shape
@@ -210,10 +216,11 @@ def _normal(depth: np.ndarray, u: int, v: int, camera: np.ndarray, voxel: float,
     if not norm > 0:
         return 0.0
     out /= norm
-    return -(out[0] * x + out[1] * y + out[2]) / np.sqrt(x * x + y * y + 1)  # type: ignore[no-any-return]
+    return -(out[0] * x + out[1] * y + out[2]) / np.sqrt(x * x + y * y + 1)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
+@no_type_check
 def _fuse(
     depth: np.ndarray, rgb: np.ndarray, camera: np.ndarray, pose: np.ndarray, box: np.ndarray, voxel: float,
     stride: int, frame: int, stamp: int, count: int, table: np.ndarray, keys: np.ndarray, sums: np.ndarray,
@@ -257,7 +264,8 @@ def _fuse(
     return count
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
+@no_type_check
 def _merge(
     count: int, sums: np.ndarray, marks: np.ndarray, box: np.ndarray, voxel: float, table: np.ndarray,
     new_keys: np.ndarray, new_sums: np.ndarray, new_marks: np.ndarray,
