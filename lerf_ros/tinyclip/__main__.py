@@ -26,7 +26,7 @@ def _logging() -> None:
 @app.command()
 def generate(
     work: Work = DEFAULT_WORK,
-    scenes: Annotated[int, typer.Option(help="Training scenes, about 125 crops each")] = 1560,
+    scenes: Annotated[int, typer.Option(help="Training scenes, about 160 crops each")] = 1120,
     processes: Annotated[int, typer.Option(help="Rendering processes")] = 2,
 ) -> None:
     """Renders the training crops."""
@@ -39,7 +39,7 @@ def generate(
 def train(
     work: Work = DEFAULT_WORK,
     folder: Folder = DEFAULT_FOLDER,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of 128 crops")] = 8000,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of 128 crops")] = 5600,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate of the cosine schedule")] = 8e-4,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches")] = 0,
     threads: Annotated[int, typer.Option(help="torch threads")] = 1,

@@ -23,7 +23,7 @@ _GREY: Final = np.array([0.299, 0.587, 0.114])
 #: Cross product with the unit vector along (1, 1, 1), for rotations of the hue.
 _GREY_AXIS_CROSS: Final = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
 _GRAINS: Final = 256
-_EARLY: Final = 0.2857
+_EARLY: Final = 0.357
 
 
 @dataclass(frozen=True)

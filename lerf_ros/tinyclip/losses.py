@@ -26,7 +26,7 @@ from lerf_ros.tinyclip.vocabulary import (
 #: LERF's factor on cosines inside the pairwise softmax.
 RELEVANCY_FACTOR: Final = 10.0
 #: Near misses are punished once colours and shapes are roughly known.
-NEAR_MISSES_FROM: Final = 0.2857
+NEAR_MISSES_FROM: Final = 0.357
 _OFF: Final = -1e4
 _HEAD_SCALE: Final = 11.0
 _WEIGHTS: Final = {

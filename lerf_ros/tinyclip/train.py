@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class TrainConfig:
     """Everything that decides a run besides the crops."""
 
-    steps: int = 8000
+    steps: int = 5600
     batch: int = 128
     learning_rate: float = 8e-4
     warmup_steps: int = 150

@@ -3,11 +3,11 @@ import math
 
 import numpy as np
 import pytest
+from sim.conftest import SingleScene
 
 from lerf_ros.sim.camera import FREE_CAMERA, Intrinsics, RenderedFrame, SceneRenderer, camera_pose, look_at
 from lerf_ros.sim.scene import Scene, build
 from lerf_ros.sim.spec import sample_spec
-from sim.conftest import SingleScene
 
 
 def test_focal_length_of_a_right_angle_is_half_the_height() -> None:
@@ -28,7 +28,7 @@ def test_look_at_points_the_optical_axis_at_the_target_with_the_image_upright() 
 
 def test_a_ball_appears_where_it_projects_to_and_as_far_as_it_is(single: SingleScene) -> None:
     scene = single("ball", (0.45, 0.05))
-    centre = np.array(scene.data.body("thing").xpos) + [0, 0, 0]
+    centre = np.array(scene.data.body("thing").xpos)
     radius = float(scene.model.geom("thing/0").size[0])
     centre[2] = scene.data.geom("thing/0").xpos[2]
     eye = np.array([0.2, -0.3, 0.5])

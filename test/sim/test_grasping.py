@@ -3,13 +3,13 @@ import math
 
 import numpy as np
 import pytest
+from sim.conftest import SingleScene
 
 from lerf_ros.sim.arm import Arm, Segment, home_program, minimum_jerk
 from lerf_ros.sim.grasping import flipped, grasp_program
 from lerf_ros.sim.kinematics import top_down
 from lerf_ros.sim.scene import HOME_JOINTS_RAD, Scene
 from lerf_ros.sim.truth import object_poses
-from sim.conftest import SingleScene
 
 #: category -> grasp height, angle of the closing axis against the object's own y axis
 GRASPS = {

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
+from sim.conftest import SingleScene
 
 from lerf_ros.sim.catalog import CATEGORIES
 from lerf_ros.sim.truth import distance_m, object_poses, surface_points
-from sim.conftest import SingleScene
 
 
 def test_points_of_a_ball_lie_on_the_ball(single: SingleScene) -> None:
@@ -13,7 +13,7 @@ def test_points_of_a_ball_lie_on_the_ball(single: SingleScene) -> None:
     centre = np.array(scene.data.geom("thing/0").xpos)
     points = surface_points(scene, 0, 500)
     np.testing.assert_allclose(np.linalg.norm(points - centre, axis=1), radius, atol=1e-9)
-    assert distance_m(scene, 0, centre + [0, 0, radius + 0.03]) == pytest.approx(0.03, abs=0.002)
+    assert distance_m(scene, 0, centre + np.array([0, 0, radius + 0.03])) == pytest.approx(0.03, abs=0.002)
 
 
 def test_points_of_a_box_lie_on_its_faces(single: SingleScene) -> None:
