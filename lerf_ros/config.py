@@ -125,9 +125,9 @@ class FieldConfig:
 class TrainConfig:
     """One optimisation step."""
 
-    rays: int = option(2048, "Rays a step for density and colour", ge=16, le=1_000_000)
+    rays: int = option(1024, "Rays a step for density and colour", ge=16, le=1_000_000)
     samples: int = option(16, "Samples a ray", ge=2, le=512)
-    depth_rays: int = option(1024, "Rays a step that measured depth supervises", ge=0, le=1_000_000)
+    depth_rays: int = option(512, "Rays a step that measured depth supervises", ge=0, le=1_000_000)
     language_rays: int = option(2048, "Rays a step for language", ge=16, le=1_000_000)
     language_every: int = option(1, "A language step every n steps", ge=1, le=100)
     language_samples: int = option(4, "Top-k samples a ray of the language rendering without depth", ge=1, le=64)

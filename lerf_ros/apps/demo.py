@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lerf_ros.apps.terminal import fail
+
 if TYPE_CHECKING:
     from lerf_ros.demo.processes import Process
     from lerf_ros.demo.session import Session
+    from lerf_ros.sim.spec import SceneSpec
 
 PRESENT_WANTED, ABSENT_WANTED = 6, 3
 READY_TIMEOUT_S = 90.0
@@ -31,7 +34,10 @@ def run(
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    report = _run(seed, out, began)
+    try:
+        report = _run(seed, out, began)
+    except (RuntimeError, TimeoutError) as error:
+        raise fail("demo", str(error)) from error
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if as_json:
         sys.stdout.write(json.dumps(report) + "\n")
@@ -47,33 +53,35 @@ def _run(seed: int, out: Path, began: float) -> dict[str, Any]:
     domain = processes.free_domain()
     env = processes.environment(domain, out / "logs")
     os.environ.update({name: env[name] for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOG_DIR")})
+    from lerf_ros.demo.scenes import OBJECTS, demo_scene
     from lerf_ros.ros.transport import share_file, use_profile
 
     use_profile()
+    spec = demo_scene(seed)
     _say(f"starting robot and node (ROS_DOMAIN_ID {domain}, logs in {out / 'logs'})")
     node = processes.start_node(share_file("config", "sim_arm.yaml"), env, out / "logs")
-    robot = processes.start_robot(seed, env, out / "logs")
+    robot = processes.start_robot(spec.seed, OBJECTS, env, out / "logs")
     try:
-        return _talk(seed, out, began, node, robot)
+        return _talk(seed, spec, out, began, node, robot)
     finally:
         robot.stop()
         node.stop()
 
 
-def _talk(seed: int, out: Path, began: float, node: "Process", robot: "Process") -> dict[str, Any]:
+def _talk(seed: int, spec: "SceneSpec", out: Path, began: float, node: "Process", robot: "Process") -> dict[str, Any]:
     import rclpy
 
     from lerf_ros.demo.client import DemoClient
     from lerf_ros.demo.judge import Judge
     from lerf_ros.demo.questions import questions
     from lerf_ros.demo.session import Session
-    from lerf_ros.sim.scene import build, demo_spec
+    from lerf_ros.sim.scene import build
 
     def check() -> None:
         node.check()
         robot.check()
 
-    judge = Judge(build(demo_spec(seed)))
+    judge = Judge(build(spec))
     asked = questions(judge.scene.spec)
     rclpy.init()
     client = DemoClient()

@@ -33,7 +33,7 @@ class PosedImage:
 
     stamp_ns: int
     rgb: UInt8[np.ndarray, "H W 3"]
-    depth_m: Float32[np.ndarray, "H W"] | None
+    depth_m: Float32[np.ndarray, "Hd Wd"] | None
     intrinsics: Intrinsics
     T_world_cam: Float64[np.ndarray, "4 4"]
     camera: str = "camera"

@@ -23,7 +23,7 @@ from lerf_ros.core.sampling import DensityGrid, sample_by_density, sample_by_dep
 GRID_RESOLUTION = 128
 GRID_UPDATE_CELLS = 8192
 GRID_UPDATE_EVERY = 4
-BAND_M, BAND_PER_M = 0.02, 0.02
+BAND_M, BAND_PER_M = 0.01, 0.01
 RENDER_CHUNK = 4096
 RENDER_SAMPLES = 32
 EXPOSURE_LR, POSE_LR, INTRINSICS_LR = 3e-3, 5e-4, 7e-4
@@ -114,15 +114,22 @@ class RadianceTrainer:
     def _depth_losses(
         self, batch: PixelBatch, rows: Int64[np.ndarray, " D"]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Compare where the measured pixels' own rays end; colour need not be registered perfectly for this."""
+        """Compare where the measured pixels' own rays end; colour need not be registered perfectly for this.
+
+        Half of the rays are sampled around the measurement, the other half by the density learned so far: what is
+        rendered without measured depth must be supervised without it, too.
+        """
         rays = RayBundle(batch.rays.origins[rows], batch.rays.directions[rows], batch.rays.z_per_t[rows])
         surface_t = batch.depth_m[rows] / rays.z_per_t
         band = (BAND_M + BAND_PER_M * surface_t).astype(np.float32)
-        jitter = self._rng.random((len(rows), self._train.samples), dtype=np.float32)
-        t = sample_by_depth(surface_t, band, self._train.near_m, jitter)
+        half, samples = len(rows) // 2, self._train.samples
+        jitter = self._rng.random((half, samples), dtype=np.float32)
+        near = sample_by_depth(surface_t[:half], band[:half], self._train.near_m, jitter)
+        t = np.concatenate([near, self._distances(rays[half:], samples, self._rng)])
+        last = np.concatenate([2 * band[:half] / samples, np.full(len(rows) - half, self._train.far_m, np.float32)])
         density, _ = self.field.density_features(torch.from_numpy(rays.points(t).reshape(-1, 3)))
         t_, band_, surface_ = torch.from_numpy(t), torch.from_numpy(band), torch.from_numpy(surface_t)
-        delta = rendering.interval_lengths(t_, 2 * band_ / self._train.samples)
+        delta = rendering.interval_lengths(t_, torch.from_numpy(last.astype(np.float32)))
         weights = rendering.render_weights(density.view(t_.shape), delta)
         expected = rendering.expected_distance(weights, t_)
         return losses.measured_depth(expected, surface_, band_), losses.free_space(weights, t_, surface_, band_)

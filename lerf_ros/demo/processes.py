@@ -76,9 +76,10 @@ def free_domain() -> int:
     return int(os.environ.get("ROS_DOMAIN_ID") or 1 + (os.getpid() + time.time_ns() // 1_000_000) % 100)
 
 
-def start_robot(seed: int, env: Mapping[str, str], logs: Path) -> Process:
-    """Start the simulated robot."""
-    return _start("sim_robot", ["lerf_ros.sim.robot_node", "--ros-args", "-p", f"seed:={seed}"], env, logs)
+def start_robot(seed: int, objects: int, env: Mapping[str, str], logs: Path) -> Process:
+    """Start the simulated robot in the scene of this seed and number of objects."""
+    scene = ["-p", f"seed:={seed}", "-p", f"objects:={objects}"]
+    return _start("sim_robot", ["lerf_ros.sim.robot_node", "--ros-args", *scene], env, logs)
 
 
 def start_node(params_file: Path, env: Mapping[str, str], logs: Path) -> Process:

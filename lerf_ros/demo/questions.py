@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lerf_ros.sim.catalog import CATEGORIES, possible_colours
-from lerf_ros.sim.scene import SceneSpec
+from lerf_ros.sim.spec import SceneSpec
 
 UNKNOWN_WORDS = ("bicycle", "telephone", "elephant", "sofa", "laptop")
 EACH_KIND = 2

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The facade end to end on an exact scene: coloured solids on a table, an encoder that sees colour only."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from analytic import Box, Sphere, render, ring
+from colour_encoder import ColourEncoder
+
+from lerf_ros.config import Config, from_flat
+from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.core.query import QueryRequest, Status, answer
+from lerf_ros.core.relevancy import relevancy
+
+BALL = Sphere((0.08, 0.05, 0.035), 0.035, (200, 30, 30))
+CRATE = Box((-0.10, -0.06, 0.03), (0.06, 0.08, 0.06), 0.3, (30, 30, 200))
+CONFIG = from_flat(
+    {
+        "workspace.min_m": (-0.3, -0.3, -0.05), "workspace.max_m": (0.3, 0.3, 0.3), "train.rays": 256,
+        "train.depth_rays": 256, "train.language_rays": 1024, "query.min_steps": 1, "query.min_keyframes": 2,
+    }
+)  # fmt: skip
+VIEWS = 8
+
+
+def mapped(config: Config = CONFIG, steps: int = 150, depth: bool = True, views: int = VIEWS) -> LerfMapper:
+    mapper = LerfMapper(config, ColourEncoder())
+    mapper.set_threads(1)
+    for k, pose in enumerate(ring(views)):
+        image = render((BALL, CRATE), pose, stamp_ns=(k + 1) * 10**9)
+        keyframe = mapper.prepare(image if depth else dataclasses.replace(image, depth_m=None))
+        assert keyframe is not None
+        mapper.add(keyframe)
+    for _ in range(steps):
+        mapper.step()
+    return mapper
+
+
+@pytest.fixture(scope="module")
+def trained() -> LerfMapper:
+    return mapped()
+
+
+def test_the_ball_is_found_by_its_name_within_two_centimetres(trained: LerfMapper) -> None:
+    snapshot = trained.publish()
+    red, blue = answer(snapshot, QueryRequest(("red", "blue")), ColourEncoder(), CONFIG, now_ns=VIEWS * 10**9)
+    for found, centre, reach in ((red, BALL.centre, BALL.radius), (blue, CRATE.centre, 0.06)):
+        assert found.status is Status.FOUND
+        assert found.argmax_point is not None
+        assert np.linalg.norm(found.argmax_point - np.array(centre)) < reach + 0.02
+
+
+def test_language_of_the_ball_is_red_and_of_the_table_is_not(trained: LerfMapper) -> None:
+    snapshot = trained.publish()
+    assert snapshot is not None
+    encoder = ColourEncoder()
+    red = torch.from_numpy(encoder.encode_texts(["red"]))
+    canonical = torch.from_numpy(encoder.encode_texts(["object", "things", "stuff", "texture"]))
+    score = relevancy(snapshot.language.embeddings.float(), red, canonical)[0].amax(0).numpy()
+    distance = np.linalg.norm(snapshot.surface.points - np.array(BALL.centre), axis=1)
+    assert score[distance < BALL.radius + 0.004].mean() > 0.9
+    assert score[distance > 0.15].mean() < 0.6
+
+
+def test_rendered_depth_of_an_unseen_view_is_right(trained: LerfMapper) -> None:
+    pose = ring(VIEWS * 2)[1]
+    truth = render((BALL, CRATE), pose)
+    small = truth.intrinsics.scaled(80, 60)
+    seen = trained.trainer.radiance.render(small, pose)
+    error = np.abs(seen.depth_m - truth.depth_m[2::4, 2::4])[truth.depth_m[2::4, 2::4] > 0]
+    assert np.median(error) < 0.03
+
+
+def test_a_snapshot_does_not_change_while_training_goes_on() -> None:
+    mapper = mapped(steps=3, views=3)
+    snapshot = mapper.publish()
+    assert snapshot is not None
+    weights = {name: value.copy() for name, value in snapshot.weights.items()}
+    embeddings = snapshot.language.embeddings.clone()
+    for _ in range(5):
+        mapper.step()
+    assert all(np.array_equal(weights[name], value) for name, value in snapshot.weights.items())
+    assert torch.equal(embeddings, snapshot.language.embeddings)
+    later = mapper.publish()
+    assert later is not None
+    assert not np.array_equal(later.weights["language.grid.table"], weights["language.grid.table"])
+
+
+def test_the_same_seed_and_images_give_the_same_map_bit_for_bit() -> None:
+    first, second = (mapped(steps=5, views=3).weights() for _ in range(2))
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_a_keyframe_past_the_budget_replaces_the_most_redundant_one() -> None:
+    mapper = mapped(from_flat({"keyframes.max_count": 4}, CONFIG), steps=2, views=7)
+    assert mapper.keyframe_count == 4
+    assert mapper.step().rays > 0
+
+
+def test_reset_forgets_everything() -> None:
+    mapper = mapped(steps=2, views=2)
+    mapper.reset()
+    assert (mapper.keyframe_count, mapper.step_count) == (0, 0)
+    assert mapper.publish() is None
+    image = render((BALL,), ring(1)[0])
+    assert mapper.prepare(image) is not None  # the gate starts afresh, too
+
+
+def test_depth_that_is_zero_everywhere_trains_colour_and_answers_without_a_surface() -> None:
+    mapper = LerfMapper(CONFIG, ColourEncoder())
+    for pose in ring(3):
+        image = render((BALL,), pose)
+        keyframe = mapper.prepare(dataclasses.replace(image, depth_m=np.zeros_like(image.depth_m)))
+        assert keyframe is not None
+        mapper.add(keyframe)
+    report = mapper.step()
+    assert np.isfinite(report.loss)
+    snapshot = mapper.publish()
+    assert snapshot is not None
+    assert len(snapshot.surface.points) == 0
+    (found,) = answer(snapshot, QueryRequest(("red",)), ColourEncoder(), CONFIG, now_ns=0)
+    assert found.status is Status.NOT_READY
+    assert "no surface" in found.message
+
+
+@pytest.mark.slow
+def test_without_depth_the_ball_is_found_too() -> None:
+    mapper = mapped(from_flat({"train.rays": 1024}, CONFIG), steps=500, depth=False, views=16)
+    for _ in range(3):
+        snapshot = mapper.publish()
+    (red,) = answer(snapshot, QueryRequest(("red",)), ColourEncoder(), CONFIG, now_ns=16 * 10**9)
+    assert red.status is Status.FOUND
+    assert red.argmax_point is not None
+    assert np.linalg.norm(red.argmax_point - np.array(BALL.centre)) < BALL.radius + 0.02
