@@ -20,6 +20,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent.resolve()
 BUILD = ROOT / "build" / f"pip-{hashlib.sha256(sys.prefix.encode()).hexdigest()[:8]}"
 STAGE = BUILD / "stage"
+FOLDERS = ("cmake", "msg", "srv", "scripts", "launch", "config")  # what CMake reads
 
 
 def requirements(name: str) -> list[str]:
@@ -41,15 +42,27 @@ def interface_hash() -> str:
 
 
 def build_interfaces(source: Path, name: str) -> None:
-    """Configure, compile and install one interface package into the stage."""
-    binary = BUILD / name
+    """Configure, compile and install one interface package into the stage.
+
+    From a copy: CMake refuses to export targets that name a folder inside the source tree, as numpy's is when the
+    virtual environment lies there.
+    """
+    copy, binary = BUILD / "source" / source.relative_to(ROOT), BUILD / name
+    copy.mkdir(parents=True, exist_ok=True)
+    for part in ("CMakeLists.txt", "package.xml", *(f for f in FOLDERS if (source / f).is_dir())):
+        if (source / part).is_dir():
+            shutil.rmtree(copy / part, ignore_errors=True)
+            shutil.copytree(source / part, copy / part)
+        else:
+            shutil.copy2(source / part, copy / part)
+    (copy / "lerf_ros").mkdir(exist_ok=True)  # Python code is packed by setuptools
     options = {
         "CMAKE_INSTALL_PREFIX": STAGE,
         "CMAKE_BUILD_TYPE": "Release",
         "BUILD_TESTING": "OFF",
         "Python3_EXECUTABLE": sys.executable,
     }
-    configure = ["cmake", "-S", str(source), "-B", str(binary), "-G", "Ninja"]
+    configure = ["cmake", "-S", str(copy), "-B", str(binary), "-G", "Ninja"]
     configure += [f"-D{key}={value}" for key, value in options.items()]
     for command in (configure, ["cmake", "--build", str(binary), "--target", "install"]):
         if subprocess.run(command, check=False).returncode:
