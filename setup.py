@@ -18,7 +18,8 @@ from setuptools import Distribution, find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent.resolve()
-BUILD = ROOT / "build" / f"pip-{hashlib.sha256(f'{sys.prefix} {ROOT}'.encode()).hexdigest()[:8]}"  # CMake remembers both
+# a folder for each tree and environment: CMake's cache remembers both
+BUILD = ROOT / "build" / f"pip-{hashlib.sha256(f'{sys.prefix} {ROOT}'.encode()).hexdigest()[:8]}"
 STAGE = BUILD / "stage"
 FOLDERS = ("cmake", "msg", "srv", "scripts", "launch", "config")  # what CMake reads
 
