@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from known_scene import (
+    AXES,
+    BALL,
+    CONFIG,
+    CRATE,
+    POST,
+    SECOND_BALL,
+    VIEWS,
+    KnownEncoder,
+    blend,
+    nearest_solid,
+    snapshot_of,
+)
+
+from lerf_ros.config import Config, from_flat
+from lerf_ros.core.query import PromptAnswer, QueryRequest, Status, answer, heat_maps
+from lerf_ros.core.snapshot import FieldSnapshot
+from lerf_ros.errors import EncoderError, PromptError
+
+SOLIDS = (BALL, CRATE, POST)
+NOW = (VIEWS + 2) * 10**9  # two seconds after the newest keyframe
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> FieldSnapshot:
+    return snapshot_of(SOLIDS, (AXES["ball"], AXES["crate"], AXES["post"]))
+
+
+def ask(snapshot: FieldSnapshot | None, *prompts: str, encoder: KnownEncoder | None = None, config: Config = CONFIG,
+        now_ns: int = NOW, **request: object) -> tuple[PromptAnswer, ...]:  # fmt: skip
+    return answer(snapshot, QueryRequest(prompts, **request), encoder or KnownEncoder(), config, now_ns)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("phrase", "solid"), [("ball", BALL), ("crate", CRATE), ("post", POST)])
+def test_found_where_it_is(snapshot: FieldSnapshot, phrase: str, solid: object) -> None:
+    (found,) = ask(snapshot, phrase)
+    assert found.status is Status.FOUND
+    assert found.message == ""
+    # e.q = 1 and e.c = 0 for all canonical phrases: sigmoid(10), a probability of sigmoid(20 (0.99995 - 0.6))
+    assert found.relevancy == pytest.approx(1 / (1 + np.exp(-10)), abs=1e-5)
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-20 * (found.relevancy - 0.6))), abs=1e-5)
+    assert found.scale_m == pytest.approx(0.1)
+    assert found.points is not None
+    assert found.colours is not None
+    assert found.point_relevancy is not None
+    assert found.extent is not None
+    assert found.argmax_point is not None
+    assert (found.colours[found.points[:, 2] > 0.01] == solid.colour).all()  # type: ignore[attr-defined]
+    assert np.abs(found.points - found.argmax_point).sum(axis=1).min() == 0
+    np.testing.assert_allclose(found.extent.centre, solid.centre, atol=0.004)  # type: ignore[attr-defined]
+    assert len(found.point_relevancy) == len(found.points)
+
+
+def test_a_table_is_found_as_a_whole_and_is_never_ambiguous(snapshot: FieldSnapshot) -> None:
+    (found,) = ask(snapshot, "table")
+    assert found.status is Status.FOUND
+    assert found.extent is not None
+    assert found.extent.size[2] < 0.01
+    assert found.extent.size[0] > 0.4
+
+
+def test_absent_things_are_not_found_and_the_best_score_is_told(snapshot: FieldSnapshot) -> None:
+    (found,) = ask(snapshot, "elephant")
+    assert found.status is Status.NOT_FOUND
+    assert found.relevancy == pytest.approx(0.5, abs=1e-4)  # as unlike everything as the canonical phrases
+    assert "0.50" in found.message
+    assert found.argmax_point is None
+    assert found.points is None
+
+
+def test_answers_keep_the_order_and_bad_phrases_spoil_only_themselves(snapshot: FieldSnapshot) -> None:
+    prompts = ("post", "", "  \t", "x" * 10_000, "a\0b", "\ud800", "ball", "Kätzchen 猫 🐈", "post")
+    found = ask(snapshot, *prompts)
+    assert [a.prompt for a in found] == list(prompts)
+    bad, fine = Status.BAD_REQUEST, Status.FOUND
+    assert [a.status for a in found] == [fine, bad, bad, bad, bad, bad, fine, Status.NOT_FOUND, fine]
+    for k, word in ((1, "empty"), (2, "white space"), (3, "10000 bytes"), (4, "NUL"), (5, "Unicode")):
+        assert word in found[k].message
+
+
+def test_two_equal_things_are_ambiguous_and_one_thing_with_a_weaker_twin_is_not() -> None:
+    twins = snapshot_of((BALL, SECOND_BALL, POST), (0, 0, 2))  # both balls have the same colour, hence the same axis
+    (found,) = ask(twins, "ball")
+    assert found.status is Status.AMBIGUOUS
+    assert "also the thing at" in found.message
+    assert found.points is not None  # the best of them is described
+    # 'weak' has cosine .8 to the ball, .6 to the post: relevancies sigmoid(8), sigmoid(6), 0.2 % apart above .5
+    weak = KnownEncoder({"weak": np.array([0.8, 0, 0.6, 0, 0, 0, 0, 0], np.float32)})
+    assert ask(snapshot_of((BALL, POST), (0, 2)), "weak", encoder=weak)[0].status is Status.AMBIGUOUS
+    # at cosines .9 and .1: sigmoid(9) against sigmoid(1) = .73, .23 above .5 where .9 x .5 would be needed
+    clear = KnownEncoder({"clear": np.array([0.9, 0, 0.1, 0, np.sqrt(0.18), 0, 0, 0], np.float32)})
+    assert ask(snapshot_of((BALL, POST), (0, 2)), "clear", encoder=clear)[0].status is Status.FOUND
+
+
+def test_negatives_move_the_answer(snapshot: FieldSnapshot) -> None:
+    # 'round' is near ball (.9) and post (.7). With the negative 'sphere' = the ball's own axis, the post wins:
+    # at the post e.round - e.sphere = .7, at the ball .9 - 1 = -.1.
+    words = {"round": np.array([0.71, 0, 0.7, 0, 0, 0.08, 0, 0], np.float32), "sphere": blend(0, 1.0)}
+    plain = ask(snapshot, "round", encoder=KnownEncoder(words))[0]
+    (moved,) = ask(snapshot, "round", encoder=KnownEncoder(words), negatives=("sphere",))
+    assert plain.argmax_point is not None
+    assert moved.argmax_point is not None
+    assert np.linalg.norm(plain.argmax_point - BALL.centre) < 0.035
+    assert np.linalg.norm(moved.argmax_point[:2] - POST.centre[:2]) < 0.03
+
+
+def test_a_region_leaves_out_what_is_elsewhere(snapshot: FieldSnapshot) -> None:
+    around_post = ((-0.2, 0.0, -0.01), (-0.05, 0.16, 0.2))
+    ball, post = ask(snapshot, "ball", "post", region=around_post)
+    assert ball.status is Status.NOT_FOUND
+    assert post.status is Status.FOUND
+    (empty,) = ask(snapshot, "ball", region=((0.0, 0.0, 0.25), (0.1, 0.1, 0.28)))
+    assert empty.status is Status.NOT_FOUND
+    assert "region" in empty.message
+
+
+@pytest.fixture(scope="module")
+def lidded(snapshot: FieldSnapshot) -> FieldSnapshot:
+    """The scene with a 'lid': the upper part of the post."""
+    surface = snapshot.surface
+    upper = (nearest_solid(surface, SOLIDS) == 2) & (surface.points[:, 2] > 0.08)
+    embeddings = snapshot.language.embeddings.clone()
+    embeddings[1, torch.from_numpy(upper)] = torch.from_numpy(blend(AXES["post"], 0.5, AXES["lid"]))
+    return dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, embeddings=embeddings))
+
+
+def test_within_finds_a_part_of_one_object(lidded: FieldSnapshot) -> None:
+    (lid,) = ask(lidded, "lid", within="post")
+    assert lid.status is Status.FOUND
+    assert lid.points is not None
+    assert lid.points[:, 2].min() > 0.075
+    assert np.linalg.norm(lid.points[:, :2] - POST.centre[:2], axis=1).max() < 0.03
+    (elsewhere,) = ask(lidded, "lid", within="ball")
+    assert elsewhere.status is Status.NOT_FOUND
+
+
+def test_within_something_absent_says_so(snapshot: FieldSnapshot) -> None:
+    (found,) = ask(snapshot, "lid", within="elephant")
+    assert found.status is Status.NOT_FOUND
+    assert "no 'elephant'" in found.message
+
+
+def test_not_ready_says_how_much_is_there(snapshot: FieldSnapshot) -> None:
+    assert ask(None, "ball")[0].status is Status.NOT_READY
+    few = dataclasses.replace(snapshot, keyframes=2)
+    found, bad = ask(few, "ball", "")
+    assert (found.status, bad.status) == (Status.NOT_READY, Status.BAD_REQUEST)
+    assert "2 of at least 6 keyframes" in found.message
+    early = dataclasses.replace(snapshot, step=17)
+    assert "17 of at least 300 steps" in ask(early, "ball")[0].message
+    unseen = dataclasses.replace(snapshot, surface=dataclasses.replace(
+        snapshot.surface, views=np.ones_like(snapshot.surface.views)))  # fmt: skip
+    assert "seen by 3 keyframes" in ask(unseen, "ball")[0].message
+
+
+def test_points_that_few_views_saw_are_not_answered_with(snapshot: FieldSnapshot) -> None:
+    on_ball = nearest_solid(snapshot.surface, SOLIDS) == 0
+    views = np.where(on_ball, 2, snapshot.surface.views).astype(np.int32)
+    hidden = dataclasses.replace(snapshot, surface=dataclasses.replace(snapshot.surface, views=views))
+    assert ask(hidden, "ball")[0].status is Status.NOT_FOUND
+    assert ask(hidden, "post")[0].status is Status.FOUND
+
+
+def test_points_that_no_embedding_covers_never_win(snapshot: FieldSnapshot) -> None:
+    # Everything is a little unlike 'dim' (relevancy < .5); uncovered points would score .5 and win.
+    embeddings = snapshot.language.embeddings.clone()
+    embeddings[:, torch.from_numpy(nearest_solid(snapshot.surface, SOLIDS) == 1)] = 0
+    patchy = dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, embeddings=embeddings))
+    encoder = KnownEncoder({"dim": -blend(6, 0.9)})
+    heat = heat_maps(patchy, QueryRequest(("dim",)), encoder, CONFIG)["dim"]
+    crate = nearest_solid(snapshot.surface, SOLIDS) == 1
+    assert (heat[crate] == 0).all()
+    assert heat[~crate].min() > 0
+
+
+def test_stale(snapshot: FieldSnapshot) -> None:
+    config = from_flat({"query.stale_after_s": 1.5}, CONFIG)
+    found, absent = ask(snapshot, "ball", "elephant", config=config)
+    assert found.status is Status.STALE
+    assert "2.0 s old" in found.message
+    assert found.points is not None
+    assert absent.status is Status.NOT_FOUND
+    assert ask(snapshot, "ball", config=from_flat({"query.stale_after_s": 2.5}, CONFIG))[0].status is Status.FOUND
+
+
+def test_requests_that_cannot_be_answered_at_all(snapshot: FieldSnapshot) -> None:
+    with pytest.raises(PromptError, match="no prompts"):
+        ask(snapshot)
+    with pytest.raises(PromptError, match="65 prompts"):
+        ask(snapshot, *["ball"] * 65)
+    with pytest.raises(PromptError, match="negatives: the phrase is empty"):
+        ask(snapshot, "ball", negatives=("",))
+    with pytest.raises(PromptError, match="within"):
+        ask(snapshot, "ball", within="   ")
+    for region in (((0.0, 0.0, 0.0), (0.0, 1.0, 1.0)), ((0.0, 0.0, 0.0), (1.0, 1.0, float("nan")))):
+        with pytest.raises(PromptError, match="no box"):
+            ask(snapshot, "ball", region=region)
+
+
+def test_another_encoder_is_refused(snapshot: FieldSnapshot) -> None:
+    with pytest.raises(EncoderError, match="was made with encoder known"):
+        ask(snapshot, "ball", encoder=KnownEncoder(sha256="z" * 64))
+
+
+def test_limits_on_points_and_targets(snapshot: FieldSnapshot) -> None:
+    (few,) = ask(snapshot, "crate", max_points=50, max_targets=2, plan_grasps=True)
+    assert few.points is not None
+    assert len(few.points) == 50
+    assert len(few.targets) == 2
+    assert ask(snapshot, "crate")[0].targets == ()
+    assert "no free grasp" in ask(snapshot, "table", plan_grasps=True)[0].message
