@@ -131,8 +131,10 @@ class TrainConfig:
     language_rays: int = option(2048, "Rays a step for language", ge=16, le=1_000_000)
     language_every: int = option(1, "A language step every n steps", ge=1, le=100)
     language_samples: int = option(4, "Top-k samples a ray of the language rendering without depth", ge=1, le=64)
-    grid_lr: float = option(1e-2, "Adam rate of the hash grids", ge=1e-6, le=1.0)
-    network_lr: float = option(3e-3, "Adam rate of the networks", ge=1e-6, le=1.0)
+    grid_lr: float = option(2e-2, "Adam rate of the density and colour grid", ge=1e-6, le=1.0)
+    network_lr: float = option(1e-2, "Adam rate of its networks", ge=1e-6, le=1.0)
+    language_grid_lr: float = option(1e-2, "Adam rate of the language grid", ge=1e-6, le=1.0)
+    language_network_lr: float = option(2e-3, "Adam rate of the language network", ge=1e-6, le=1.0)
     half_life_steps: int = option(1500, "Steps in which both rates fall to a half ...", ge=10, le=1_000_000)
     min_lr_ratio: float = option(
         0.1, "... but never below this share (new keyframes must still be learned)", ge=0.0, le=1.0

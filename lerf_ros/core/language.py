@@ -34,7 +34,7 @@ class LanguageTrainer:
         self.bank = PyramidBank()
         self.field = LanguageField(config.field, radiance.box, embed_dim, workers, config.train.seed + 1)
         networks = [p for n, p in self.field.named_parameters() if n != "grid.table"]
-        self._adam = torch.optim.Adam(networks, lr=config.train.network_lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        self._adam = torch.optim.Adam(networks, lr=config.train.language_network_lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
         self._table_adam = TableAdam(self.field.grid, workers)
 
     def step(self, frames: Sequence[Keyframe], batch: PixelBatch, lr_ratio: float) -> float | None:
@@ -53,10 +53,10 @@ class LanguageTrainer:
         loss = self._train.clip_weight * losses.clip_similarity(predicted, torch.from_numpy(target))
         loss.backward()  # type: ignore[no-untyped-call]
         for group in self._adam.param_groups:
-            group["lr"] = self._train.network_lr * lr_ratio
+            group["lr"] = self._train.language_network_lr * lr_ratio
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
-        self._table_adam.step(self._train.grid_lr * lr_ratio)
+        self._table_adam.step(self._train.language_grid_lr * lr_ratio)
         return float(loss.detach())
 
     def _samples(self, batch: PixelBatch) -> tuple[Float32[np.ndarray, "B k"], Float32[np.ndarray, "B k"]]:

@@ -23,7 +23,7 @@ from lerf_ros.core.sampling import DensityGrid, sample_by_density, sample_by_dep
 GRID_RESOLUTION = 128
 GRID_UPDATE_CELLS = 8192
 GRID_UPDATE_EVERY = 4
-BAND_M, BAND_PER_M = 0.01, 0.01
+BAND_M, BAND_PER_M = 0.015, 0.015
 RENDER_CHUNK = 4096
 RENDER_SAMPLES = 32
 EXPOSURE_LR, POSE_LR, INTRINSICS_LR = 3e-3, 5e-4, 7e-4
