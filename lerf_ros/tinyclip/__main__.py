@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m lerf_ros.tinyclip generate|train|evaluate|all`: makes the bundled encoder from nothing but a seed."""
+"""Makes the bundled encoder from nothing but a seed: python -m lerf_ros.tinyclip all (or one step of it)."""
 
 import json
 import logging
@@ -92,13 +92,29 @@ def calibrate(
     (folder / "calibration.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
+@app.command()
+def card(
+    work: Work = DEFAULT_WORK,
+    folder: Folder = DEFAULT_FOLDER,
+    scenes: Annotated[int, typer.Option(help="Training scenes")] = 1120,
+    note: Annotated[str, typer.Option(help="A sentence about this run")] = "",
+) -> None:
+    """Writes the model card from the run's configuration and the test scores."""
+    from lerf_ros.tinyclip.card import write_card
+
+    write_card(folder, work, scenes, note)
+
+
 @app.command(name="all")
 def everything(work: Work = DEFAULT_WORK, folder: Folder = DEFAULT_FOLDER) -> None:
-    """generate, train, calibrate, evaluate."""
+    """generate, train, calibrate, evaluate, card."""
+    import open_clip  # noqa: F401  (with osmesa it must be imported before MuJoCo)
+
     generate(work)
     train(work, folder)
     calibrate(folder)
     evaluate(folder, work)
+    card(work, folder)
 
 
 if __name__ == "__main__":
