@@ -3,12 +3,13 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+
+from lerf_ros.apps.terminal import fail
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
@@ -58,8 +59,7 @@ def run(
         if image:
             _draw(snapshot, answers, heats, config.surface.min_views, encoder.name).save(image)
     except (LerfError, OSError) as error:
-        print(f"lerf_ros query: {error}", file=sys.stderr)
-        raise typer.Exit(2) from error
+        raise fail("query", str(error)) from error
     if as_json:
         print(json.dumps({"map": str(map_folder), "encoder": encoder.name, "frame_id": snapshot.frame_id,
                           "step": snapshot.step, "answers": [_as_dict(a) for a in answers]}, ensure_ascii=False))
