@@ -102,6 +102,36 @@ def _free_spot(
     return None
 
 
+class _TableTop:
+    """Puts objects on a table one by one, each in a free spot and with a name of its own."""
+
+    def __init__(
+        self, rng: np.random.Generator, choice: PairChoice, nameless_share: float, two_tone_share: float
+    ) -> None:
+        self._rng, self._choice = rng, choice
+        self._nameless_share, self._two_tone_share = nameless_share, two_tone_share
+        self._placed: list[tuple[float, float, float]] = []
+        self._names: set[str] = set()
+
+    def add(self, category: str) -> ObjectSpec | None:
+        """One more object of this category; None if there is no room for it."""
+        rng = self._rng
+        seed = int(rng.integers(2**31))
+        colour: str | None = _draw_pair(rng, category, self._choice)
+        if rng.random() < self._nameless_share:
+            colour = None
+        word = str(rng.choice(WORDS)) if category == "box" and rng.random() < 0.5 else None
+        part_colour = str(rng.choice(list(COLOURS))) if rng.random() < self._two_tone_share else None
+        radius = _footprint_m(category, seed)
+        spot = _free_spot(rng, radius, self._placed)
+        yaw = float(rng.uniform(-np.pi, np.pi))
+        if spot is None:
+            return None
+        self._placed.append((*spot, radius))
+        name = _name(category, colour, word, self._names)
+        return ObjectSpec(name, category, colour, spot, yaw, seed, word, part_colour)
+
+
 def sample_spec(
     seed: int,
     *,
@@ -128,22 +158,6 @@ def sample_spec(
     weight = np.array([(extra_weight or {}).get(c, 1.0) for c in CATEGORIES])
     repeat = count > len(CATEGORIES) or rng.random() < 0.3
     categories = [str(c) for c in rng.choice(CATEGORIES, count, replace=repeat, p=weight / weight.sum())]
-    placed: list[tuple[float, float, float]] = []
-    taken: set[str] = set()
-    objects: list[ObjectSpec] = []
-    for category in categories:
-        object_seed = int(rng.integers(2**31))
-        colour: str | None = _draw_pair(rng, category, choice)
-        if rng.random() < nameless_share:
-            colour = None
-        word = str(rng.choice(WORDS)) if category == "box" and rng.random() < 0.5 else None
-        part_colour = str(rng.choice(list(COLOURS))) if rng.random() < two_tone_share else None
-        radius = _footprint_m(category, object_seed)
-        spot = _free_spot(rng, radius, placed)
-        yaw = float(rng.uniform(-np.pi, np.pi))
-        if spot is None:
-            continue
-        placed.append((*spot, radius))
-        name = _name(category, colour, word, taken)
-        objects.append(ObjectSpec(name, category, colour, spot, yaw, object_seed, word, part_colour))
-    return SceneSpec(seed, table, floor, tuple(objects))
+    table_top = _TableTop(rng, choice, nameless_share, two_tone_share)
+    objects = [table_top.add(category) for category in categories]
+    return SceneSpec(seed, table, floor, tuple(o for o in objects if o is not None))

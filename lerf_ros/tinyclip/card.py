@@ -96,10 +96,7 @@ def write_card(folder: Path, work: Path, scenes: int, note: str = "") -> None:
     run = json.loads((work / "run" / "config.json").read_text())
     weights = (folder / WEIGHTS_FILE).read_bytes()
     held = "; ".join(f"{c}: {' and '.join(k)}" for c, k in HELD_COLOURS.items())
-    tables = [
-        _table("Colour-category pairs that occurred in training", scores["seen"]),
-        _table("Withheld pairs", scores["held"]),
-    ]
+    seen = _table("Colour-category pairs that occurred in training", scores["seen"])
     text = _TEXT.format(
         weights=WEIGHTS_FILE,
         megabytes=len(weights) / 1e6,
@@ -125,7 +122,7 @@ def write_card(folder: Path, work: Path, scenes: int, note: str = "") -> None:
         test_seed=TEST_SEED,
         note=note,
         held=held,
-        tables="\n".join(tables),
+        tables=f"{seen}\n{_table('Withheld pairs', scores['held'])}",
         versions=", ".join(f"{p} {version(p)}" for p in _PACKAGES),
         python=platform.python_version(),
         machine=platform.machine(),
