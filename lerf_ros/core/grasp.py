@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ways to take a thing with a parallel gripper, from its surface points and those of everything else.
 
-Tool frame: z = approach direction (towards the thing), y = closing axis, origin = between the fingertips. Fingers reach
-from the origin back along -z. A surface seen from above hides what is below it, so every point is taken to continue
+Tool frame: z = approach direction (towards the thing), y = closing axis, origin = between the finger pads, a little
+behind the tips. A surface seen from above hides what is below it, so every point is taken to continue
 along the approach direction (its shadow): an opening that clears all visible points clears the thing.
 """
 
@@ -21,9 +21,12 @@ YAWS = 24
 FINGER_THICKNESS_M = 0.012
 """Of a finger, along the closing axis; with half the margin this is what must be free beside the thing."""
 
+TIP_BEYOND_TCP_M = 0.015
+"""How far the fingers reach past the tool's origin (the middle of the pads' contact) along the approach."""
+
 PREGRASP_M = 0.08
-MIN_HOLD_M = 0.008
-"""Least overlap of fingers and thing along the approach."""
+MIN_HOLD_M = 0.003
+"""Least overlap of fingers and thing along the approach: a spoon on a table offers no more."""
 
 MIN_FACING = 0.75
 """Least cosine between a face that is seen and the closing axis (41 degrees): fingers slip off a corner."""
@@ -176,7 +179,7 @@ def _close(thing: _Thing, at: float, slab: Bool[np.ndarray, " N"], config: Grasp
     semantic = float(thing.relevancy[held].mean())
     pose = np.eye(4)
     pose[:3, :3] = thing.turn
-    pose[:3, 3] = thing.turn @ np.array([at, mid, tip])
+    pose[:3, 3] = thing.turn @ np.array([at, mid, tip - TIP_BEYOND_TCP_M])
     return GraspCandidate(pose, opening, PREGRASP_M, semantic * geometric, semantic, geometric)
 
 

@@ -8,7 +8,7 @@ from analytic import Box, Cylinder, Sphere
 from known_scene import nearest_solid, surface_of
 
 from lerf_ros.config import GraspConfig
-from lerf_ros.core.grasp import FINGER_THICKNESS_M, GraspCandidate, propose
+from lerf_ros.core.grasp import FINGER_THICKNESS_M, TIP_BEYOND_TCP_M, GraspCandidate, propose
 from lerf_ros.core.segments import segment
 from lerf_ros.core.surface import SurfaceMap
 
@@ -42,7 +42,7 @@ def test_a_box_is_taken_across_its_short_side(yaw: float) -> None:
     short = np.array([np.cos(yaw), np.sin(yaw), 0])
     assert abs(best.T_world_tcp[:3, 1] @ short) > np.cos(np.radians(6))
     np.testing.assert_allclose(best.T_world_tcp[:3, 2], (0, 0, -1), atol=1e-3)
-    np.testing.assert_allclose(best.T_world_tcp[:3, 3], (0.03, 0.0, 0.02), atol=0.005)  # 4 cm of finger below the top
+    np.testing.assert_allclose(best.T_world_tcp[:3, 3], (0.03, 0.0, 0.035), atol=0.005)  # tips 4 cm below the top
     assert all(a.score >= b.score for a, b in pairwise(found))
 
 
@@ -61,7 +61,8 @@ def test_fingertips_stay_above_the_table() -> None:
     _, found = grasps([Box((0.0, 0.0, 0.01), (0.03, 0.10, 0.02))])  # 2 cm high: the fingers could reach 2 cm below
     assert found
     for grasp in found:
-        assert grasp.T_world_tcp[2, 3] == pytest.approx(GRIPPER.clearance_m, abs=1e-3)
+        tip_m = grasp.T_world_tcp[2, 3] - TIP_BEYOND_TCP_M
+        assert tip_m == pytest.approx(GRIPPER.clearance_m, abs=1e-3)
 
 
 def test_a_12_cm_wide_box_has_no_grasp() -> None:
@@ -86,7 +87,7 @@ def check_clear(surface: SurfaceMap, grasp: GraspCandidate, others: np.ndarray) 
     local = (surface.points[others] - grasp.T_world_tcp[:3, 3]) @ grasp.T_world_tcp[:3, :3]
     beyond = np.abs(local[:, 1]) - grasp.width_m / 2
     finger = (np.abs(local[:, 0]) < GRIPPER.finger_width_m / 2) & (beyond > 0) & (beyond < FINGER_THICKNESS_M)
-    assert not (finger & (local[:, 2] < 0)).any()
+    assert not (finger & (local[:, 2] < TIP_BEYOND_TCP_M)).any()
 
 
 def test_semantic_score_is_the_relevancy_between_the_fingers() -> None:
