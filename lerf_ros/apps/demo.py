@@ -72,6 +72,7 @@ def _talk(seed: int, spec: "SceneSpec", out: Path, began: float, node: "Process"
     import rclpy
 
     from lerf_ros.demo.client import DemoClient
+    from lerf_ros.demo.gallery import write_clouds, write_overview, write_pictures
     from lerf_ros.demo.judge import Judge
     from lerf_ros.demo.questions import questions
     from lerf_ros.demo.session import Session
@@ -94,28 +95,14 @@ def _talk(seed: int, spec: "SceneSpec", out: Path, began: float, node: "Process"
         session.settle()
         _say(f"asking {len(asked)} phrases")
         session.ask_all(asked)
-        _draw(session, out)
+        pictures = write_pictures(session, out)
+        write_clouds(session, out)
         session.grasp_one(asked)
-        _draw_grasp(session, out)
+        write_overview(pictures, session, out)
         return _report(session, seed, node.peak_rss_mb(), time.monotonic() - began)
     finally:
         client.destroy_node()
         rclpy.try_shutdown()
-
-
-def _draw(session: "Session", out: Path) -> None:
-    from lerf_ros.demo.gallery import write_clouds, write_pictures
-
-    write_pictures(session, out)
-    write_clouds(session, out)
-
-
-def _draw_grasp(session: "Session", out: Path) -> None:
-    joints = session.client.joints
-    session.judge.place(session.client.objects)
-    if joints is not None:
-        session.judge.place_arm(joints.name, joints.position)
-    session.judge.photograph(out / "grasp.png")
 
 
 def _report(session: "Session", seed: int, node_rss_mb: float, wall_s: float) -> dict[str, Any]:

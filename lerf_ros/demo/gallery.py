@@ -5,25 +5,42 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import Float32
 
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.ply import write_ply
 from lerf_ros.demo.judge import STATUS_NAMES
-from lerf_ros.demo.pictures import Heat, Image, captioned, cloud_from_above, grid, heat_over
+from lerf_ros.demo.pictures import GOOD, Heat, Image, captioned, cloud_from_above, grid, heat_over
 from lerf_ros.demo.session import Session
 from lerf_ros.msg import QueryResult
 from lerf_ros.ros.answers import cloud_arrays
 
-SHOWN = 5
+HEATS = 5
+IN_OVERVIEW = 3
 
 
-def write_pictures(session: Session, out: Path) -> None:
-    """Write `camera.png`, `heat.png` (some phrases over the camera's view) and `cloud.png`."""
+def write_pictures(session: Session, out: Path) -> list[Image]:
+    """Write `camera.png`, `heat.png` (some phrases over the camera's view) and `cloud.png`; return the best of them."""
     rgb = session.client.rgb()
     _write(out / "camera.png", rgb)
+    view = captioned(rgb, "what the wrist camera sees")
     heats = [heat_over(rgb, _intrinsics(session), heat) for heat in _heats(session)]
-    _write(out / "heat.png", grid([captioned(rgb, "what the wrist camera sees"), *heats], 3))
-    _write(out / "cloud.png", captioned(_cloud(session), "cut out by name, as the node sees it in 3D"))
+    _write(out / "heat.png", grid([view, *heats], 3))
+    cloud = captioned(_cloud(session), "cut out by name, in 3D")
+    _write(out / "cloud.png", cloud)
+    return [view, *heats[: IN_OVERVIEW - 1], *heats[-1:], cloud]
+
+
+def write_overview(pictures: list[Image], session: Session, out: Path) -> None:
+    """Write `grasp.png` and `demo.png`: the story in six pictures."""
+    joints, row = session.client.joints, next(iter(session.story.grasps[::-1]), None)
+    session.judge.place(session.client.objects)
+    if joints is not None:
+        session.judge.place_arm(joints.name, joints.position)
+    photo = session.judge.photograph(out / "grasp.png")
+    caption = "no grasp" if row is None else f'"{row.phrase}"'
+    note = "" if row is None else f"lifted {100 * row.held_m:.0f} cm" if row.lifted else "not lifted"
+    _write(out / "demo.png", grid([*pictures, captioned(photo, caption, note, GOOD)], 3))
 
 
 def write_clouds(session: Session, out: Path) -> None:
@@ -37,16 +54,22 @@ def write_clouds(session: Session, out: Path) -> None:
 
 
 def _heats(session: Session) -> list[Heat]:
-    """Ask some phrases again, in the frame of the camera as it stands now; one that is not there last."""
+    """Ask again, in the frame of the camera as it stands now; return what lies in its view, and last what is absent."""
     rows = session.story.phrases
-    present = [r.phrase for r in rows if r.right and r.kind == "colour+category"][: SHOWN - 1]
-    absent = [r.phrase for r in rows if r.right and r.expected == "NOT_FOUND"][: SHOWN - len(present)]
+    phrases = [r.phrase for r in rows if r.right and r.kind in ("colour+category", "wrong colour", "absent category")]
     frame = session.client.image.header.frame_id if session.client.image else ""
-    phrases = present + absent
     if not phrases:
         return []
-    answer = session.client.ask(phrases, target_frame=frame, max_points=20000)
-    return [_heat(result) for result in answer.results]
+    results = session.client.ask(phrases, target_frame=frame, max_points=20000).results
+    heats = [_heat(result) for result in results]
+    intrinsics = _intrinsics(session)
+    seen = [heat for heat in heats if heat.argmax_cam is not None and _in_view(heat.argmax_cam, intrinsics)]
+    return seen[: HEATS - 1] + [heat for heat in heats if heat.argmax_cam is None][:1]
+
+
+def _in_view(point_cam: Float32[np.ndarray, " 3"], intrinsics: Intrinsics) -> bool:
+    u, v, z = intrinsics.project(point_cam[None].astype(np.float64))
+    return bool(z[0] > 0 and 0 <= u[0] < intrinsics.width and 0 <= v[0] < intrinsics.height)
 
 
 def _heat(result: QueryResult) -> Heat:
