@@ -3,7 +3,7 @@
 
 import typer
 
-from lerf_ros.apps import demo, query, replay, train
+from lerf_ros.apps import demo, measure, query, replay, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,7 @@ app = typer.Typer(
 app.command("demo")(demo.run)
 app.command("train")(train.run)
 app.command("query")(query.run)
+app.command("measure")(measure.run)
 app.command("replay")(replay.run)
 
 

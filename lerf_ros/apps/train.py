@@ -68,9 +68,9 @@ def _train(plan: _Plan, changes: dict[str, object]) -> dict[str, object]:
     from lerf_ros.core.mapfile import save_map
     from lerf_ros.core.mapper import LerfMapper
     from lerf_ros.data.bounds import capture_workspace
-    from lerf_ros.data.transforms_json import read_capture
+    from lerf_ros.data.transforms_json import held_out_indices, read_capture
     from lerf_ros.errors import DatasetError
-    from lerf_ros.eval.reconstruction import reconstruction
+    from lerf_ros.eval.reconstruction import RenderableMap, reconstruction
 
     capture = read_capture(plan.dataset)
     if len(capture) - plan.holdout < 2:
@@ -85,18 +85,13 @@ def _train(plan: _Plan, changes: dict[str, object]) -> dict[str, object]:
     mapper = LerfMapper(config, load_encoder(config.encoder))
     sys.stderr.write(f"encoder: {mapper.encoder.name if mapper.encoder else 'none'}\n")
     times = _fit(mapper, train, plan)
-    found = reconstruction(mapper, [images[i] for i in held])
+    found = reconstruction(RenderableMap(mapper.weights(), config, plan.threads), [images[i] for i in held])
     if plan.map_dir is not None:
         snapshot = mapper.publish()
         if snapshot is not None:
             save_map(snapshot, plan.map_dir, config)
     mapper.close()
     return _report(plan, mapper, config, times, dataclasses.asdict(found))
-
-
-def held_out_indices(count: int, holdout: int) -> list[int]:
-    """Return `holdout` indices spread evenly over `count` frames, neither first nor last if it can be."""
-    return [int((i + 0.5) * count / holdout) for i in range(holdout)]
 
 
 @dataclasses.dataclass(frozen=True)

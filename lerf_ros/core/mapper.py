@@ -106,17 +106,29 @@ class LerfMapper:
                 self._surface.add(small[frame.id], self._rendered[frame.id])
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Return a copy of all learned weights by name: `radiance.*`, `exposure.*`, `density_grid`, `language.*`."""
+        """Return a copy of all that was learned, by name.
+
+        `radiance.*`, `exposure.*`, `refinement.*`, `language.*` are module states, `density_grid` the sampler's table;
+        `keyframes.stamp_ns`, `keyframes.slot` and `keyframes.T_world_cam` tell which row of the corrections is whose.
+        """
+        radiance, language = self.trainer.radiance, self.trainer.language
         modules: dict[str, torch.nn.Module | None] = {
-            "radiance": self.trainer.radiance.field, "exposure": self.trainer.radiance.exposure,
-            "language": None if self.trainer.language is None else self.trainer.language.field,
-        }  # fmt: skip
+            "radiance": radiance.field,
+            "exposure": radiance.exposure,
+            "refinement": radiance.refinement,
+            "language": None if language is None else language.field,
+        }
         out = {
             f"{name}.{key}": value.detach().cpu().numpy().copy()
-            for name, module in modules.items() if module is not None
+            for name, module in modules.items()
+            if module is not None
             for key, value in module.state_dict().items()
-        }  # fmt: skip
-        out["density_grid"] = self.trainer.radiance.density_grid.values.copy()
+        }
+        frames = self.store.view()
+        out["density_grid"] = radiance.density_grid.values.copy()
+        out["keyframes.stamp_ns"] = np.array([frame.image.stamp_ns for frame in frames], np.int64)
+        out["keyframes.slot"] = np.array([self.trainer.slot(frame) for frame in frames], np.int64)
+        out["keyframes.T_world_cam"] = np.array([f.image.T_world_cam for f in frames], np.float64).reshape(-1, 4, 4)
         return out
 
     def reset(self) -> None:

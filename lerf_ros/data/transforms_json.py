@@ -104,6 +104,11 @@ def read_capture(folder: Path) -> tuple[Frame, ...]:
     return tuple(_frame(path, document, entry, index) for index, entry in enumerate(document["frames"]))
 
 
+def held_out_indices(count: int, holdout: int) -> list[int]:
+    """Return `holdout` indices spread evenly over `count` frames: the views that measurements are made on."""
+    return [int((i + 0.5) * count / holdout) for i in range(holdout)]
+
+
 def _frame(path: Path, document: Mapping[str, Any], entry: Any, index: int) -> Frame:
     """Read one entry; its own keys override those of the whole file."""
     where = f"{path}: frame {index}"

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """How well a map renders views it was not trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float32
-from torch import Tensor
 
+from lerf_ros.config import Config
 from lerf_ros.core.corrections import interpolate_rows
-from lerf_ros.core.keyframes import Keyframe, PosedImage
+from lerf_ros.core.hashgrid.workers import Workers
+from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.core.losses import psnr_db
-from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.core.radiance import RadianceTrainer, Rendering
+from lerf_ros.errors import MapFileError
 
 
 @dataclass(frozen=True)
@@ -32,41 +35,62 @@ class Reconstruction:
     each_psnr_db: tuple[float, ...]
 
 
-def reconstruction(mapper: LerfMapper, held_out: Sequence[PosedImage]) -> Reconstruction:
+class RenderableMap:
+    """The radiance half of a map, from its frozen weights.
+
+    Args:
+        weights: of a snapshot, as `LerfMapper.weights` names them.
+        config: the configuration they were trained with.
+        threads: CPU threads to render with.
+
+    Raises:
+        MapFileError: the weights do not fit the configuration.
+    """
+
+    def __init__(self, weights: Mapping[str, np.ndarray], config: Config, threads: int = 1) -> None:
+        self._radiance = RadianceTrainer(config, Workers(threads))
+        modules = {
+            "radiance": self._radiance.field,
+            "exposure": self._radiance.exposure,
+            "refinement": self._radiance.refinement,
+        }
+        try:
+            for name, module in modules.items():
+                if module is not None:
+                    state = {k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")}
+                    module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+            self._radiance.density_grid.values[:] = weights["density_grid"]
+            self._stamps = weights["keyframes.stamp_ns"].tolist()
+            self._slots = weights["keyframes.slot"].tolist()
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise MapFileError(f"the map's weights do not fit its configuration: {error}") from error
+
+    def render(self, image: PosedImage, corrected: bool) -> Rendering:
+        """Render the view of an image, with or without the corrections interpolated to its stamp."""
+        exposure = refinement = None
+        if corrected and self._radiance.exposure is not None:
+            exposure = interpolate_rows(self._stamps, self._radiance.exposure.table[self._slots], image.stamp_ns)
+        if corrected and self._radiance.refinement is not None:
+            refinement = interpolate_rows(self._stamps, self._radiance.refinement.table[self._slots], image.stamp_ns)
+        return self._radiance.render(image.intrinsics, image.T_world_cam, exposure, refinement)
+
+
+def reconstruction(field: RenderableMap, held_out: Sequence[PosedImage]) -> Reconstruction:
     """Render every held-out view and compare."""
-    frames = mapper.store.view()
     corrected, plain, errors = [], [], [np.zeros(0, np.float32)]
     for image in held_out:
-        exposure, refinement = corrections_at(mapper, frames, image.stamp_ns)
-        render = mapper.trainer.radiance.render
-        seen = render(image.intrinsics, image.T_world_cam, exposure, refinement)
-        corrected.append(_psnr(seen.rgb, image))
+        corrected.append(_psnr(field.render(image, corrected=True).rgb, image))
         # Depth is compared where the camera was said to be: the corrections are for colour.
-        seen = render(image.intrinsics, image.T_world_cam)
+        seen = field.render(image, corrected=False)
         plain.append(_psnr(seen.rgb, image))
         if image.depth_m is not None:
-            measured = image.depth_m > 0
-            errors.append(np.abs(seen.depth_m - image.depth_m)[measured])
+            errors.append(np.abs(seen.depth_m - image.depth_m)[image.depth_m > 0])
     depth = np.concatenate(errors)
     return Reconstruction(
-        float(np.mean(corrected)),
-        float(np.mean(plain)),
+        float(np.mean(corrected)) if corrected else float("nan"),
+        float(np.mean(plain)) if plain else float("nan"),
         float(np.median(depth)) if len(depth) else float("nan"),
         tuple(corrected),
-    )
-
-
-def corrections_at(
-    mapper: LerfMapper, frames: Sequence[Keyframe], stamp_ns: int
-) -> tuple[Tensor | None, Tensor | None]:
-    """Return exposure and refinement rows for a stamp, interpolated from the keyframes around it."""
-    radiance = mapper.trainer.radiance
-    stamps = [frame.image.stamp_ns for frame in frames]
-    slots = [mapper.trainer.slot(frame) for frame in frames]
-    exposure, refinement = radiance.exposure, radiance.refinement
-    return (
-        None if exposure is None else interpolate_rows(stamps, exposure.table[slots], stamp_ns),
-        None if refinement is None else interpolate_rows(stamps, refinement.table[slots], stamp_ns),
     )
 
 

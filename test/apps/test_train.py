@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from lerf_ros.apps.cli import app
 from lerf_ros.apps.terminal import overrides
-from lerf_ros.apps.train import held_out_indices
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.mapfile import load_map
+from lerf_ros.data.transforms_json import held_out_indices
 
 SCENE = (Sphere((0.08, 0.05, 0.05), 0.05, (200, 30, 30)), Box((-0.1, -0.06, 0.05), (0.1, 0.08, 0.1), 0.3, (30, 30, 200)))
 CAMERA = Intrinsics(80, 60, 70.0, 70.0, 39.5, 29.5)
@@ -65,6 +65,11 @@ def test_it_measures_held_out_views_and_saves_a_map_that_opens(capture: Path, mo
     assert found["depth_abs_median_m"] < 0.1  # the camera is 0.65 m away
     assert found["encode_s"] + found["train_s"] == pytest.approx(12, abs=3)
     assert len(load_map(folder, None).surface.points) > 100
+    measured = CliRunner().invoke(app, ["measure", str(folder), str(capture), "--holdout", "2", "--json"])
+    assert measured.exit_code == 0, measured.stderr
+    again = json.loads(measured.stdout)
+    assert again["psnr_db"] == pytest.approx(found["psnr_db"], abs=1e-3)
+    assert again["depth_abs_median_m"] == pytest.approx(found["depth_abs_median_m"], abs=1e-5)
 
 
 @pytest.mark.parametrize(
