@@ -204,6 +204,7 @@ class RuntimeConfig:
     command_timeout_s: float = option(10.0, "Longest wait for the trainer to run a command", ge=0.1, le=3600.0)
     join_timeout_s: float = option(10.0, "Longest wait for a thread at shutdown", ge=0.1, le=600.0)
     idle_steps: int = option(6000, "Training rests after this many steps without a new keyframe", ge=1, le=10_000_000)
+    maps_dir: str = option("maps", "Folder that ~/save_map writes below; relative to where the node was started")
     status_period_s: float = option(1.0, "Period of ~/status", ge=0.05, le=60.0)
 
 

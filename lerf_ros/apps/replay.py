@@ -30,6 +30,7 @@ class Stamps(enum.StrEnum):
 def run(
     dataset: Annotated[Path, typer.Argument(help="Folder with a nerfstudio transforms.json, or that file")],
     rate: Annotated[float, typer.Option(min=0.001, help="Speed: 1 as recorded, 0.5 half as fast")] = 1.0,
+    holdout: Annotated[int, typer.Option(min=0, help="Leave out that many views, evenly spread, for `measure`")] = 0,
     loop: Annotated[bool, typer.Option("--loop/--once", help="Start again at the end, until interrupted")] = False,
     depth: Annotated[bool, typer.Option("--depth/--no-depth", help="Publish depth, where the capture has it")] = True,
     stamps: Annotated[
@@ -42,12 +43,14 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when done")] = False,
 ) -> None:
     """Publish a capture on image, camera_info, depth and /tf. Waits for a subscriber before the first frame."""
-    from lerf_ros.data.transforms_json import read_capture
+    from lerf_ros.data.transforms_json import held_out_indices, read_capture
     from lerf_ros.errors import DatasetError
 
     plan = _Plan(rate, loop, depth, stamps, wait_s)
     try:
-        frames = read_capture(dataset)
+        capture = read_capture(dataset)
+        held = set(held_out_indices(len(capture), holdout))
+        frames = [frame for i, frame in enumerate(capture) if i not in held]
         published = _replay(frames, plan, world_frame, camera_frame, pose_topic)
     except DatasetError as error:
         raise _stop(str(error)) from error

@@ -23,6 +23,7 @@ from lerf_ros.ros import log_bridge, params
 from lerf_ros.ros.ingest import Frame, Ingest, nanoseconds
 from lerf_ros.ros.query_service import QueryService
 from lerf_ros.ros.running import RCLError, run_node
+from lerf_ros.ros.save_service import SaveMapService
 from lerf_ros.ros.selfcheck import SelfCheck
 from lerf_ros.ros.status import status_message
 from lerf_ros.ros.sync import StampMatcher
@@ -30,7 +31,7 @@ from lerf_ros.ros.tf_buffer import TfBuffer
 from lerf_ros.ros.transforms import PoseListener, TransformListener
 from lerf_ros.ros.transport import use_profile
 from lerf_ros.runtime.mapping_loop import MappingLoop
-from lerf_ros.srv import Query
+from lerf_ros.srv import Query, SaveMap
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ class LerfNode(Node):
     def _offer(self) -> None:
         query = QueryService(self.config, self.encoder, self.loop.snapshot, self.transforms, self.now_ns)
         self.create_service(Query, "~/query", query, callback_group=MutuallyExclusiveCallbackGroup())
+        save = SaveMapService(self.config, lambda: self.loop.command(self.mapper.publish))
+        self.create_service(SaveMap, "~/save_map", save, callback_group=MutuallyExclusiveCallbackGroup())
         self._status = self.create_publisher(Status, "~/status", 1)
         self.create_timer(
             self.config.runtime.status_period_s,
