@@ -31,6 +31,9 @@ MIN_HOLD_M = 0.003
 MIN_FACING = 0.75
 """Least cosine between a face that is seen and the closing axis (41 degrees): fingers slip off a corner."""
 
+OFF_CENTRE_M = 0.07
+"""A hold this far from the middle of the thing is worth 1/e: handles yes, but only if the body cannot be held."""
+
 MIN_GEOMETRIC = 0.1
 MAX_CANDIDATES = 20
 UP = np.array([0.0, 0.0, 1.0])
@@ -220,7 +223,7 @@ def _quality(
 ) -> float:
     """Return in [0, 1]: near the thing's middle, deep between the fingers, narrow against the opening."""
     middle = (thing.points[:, :2].min(axis=0) + thing.points[:, :2].max(axis=0)) / 2
-    centred = float(np.exp(-(((x - middle[0]) ** 2 + (y - middle[1]) ** 2) / 0.04**2)))
+    centred = float(np.exp(-(((x - middle[0]) ** 2 + (y - middle[1]) ** 2) / OFF_CENTRE_M**2)))
     depth = min((tip - float(thing.points[held, 2].min())) / config.finger_depth_m, 1.0)
     narrow = 1.0 - 0.5 * width / config.max_opening_m
     return centred * (0.4 + 0.6 * depth) * narrow
@@ -229,9 +232,9 @@ def _quality(
 def _facing(thing: _Thing, y: float, width: float, held: Bool[np.ndarray, " N"]) -> float:
     """Return the cosine between the closing axis and the worse of the two faces; 0.8 where no side face is seen."""
     offset, normals = thing.points[held, 1] - y, thing.normals[held]
-    worst = 1.0
+    worst, zone = 1.0, min(0.006, 0.25 * width)
     for sign in (-1.0, 1.0):
-        contact = (sign * offset > width / 2 - 0.006) & (np.abs(normals[:, 2]) < 0.6)
+        contact = (sign * offset > width / 2 - zone) & (np.abs(normals[:, 2]) < 0.6)
         worst = min(worst, float((sign * normals[contact, 1]).mean()) if contact.any() else 0.8)
     return worst
 

@@ -3,9 +3,11 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, UInt8
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from lerf_ros.config import QueryConfig
@@ -19,6 +21,12 @@ PLANE_SHARE = 0.5
 """Half of a plane's points must match: next to a red mug the table looks like one too."""
 
 MIN_SPEAKERS = 8
+
+COLD = 0.55
+CONTRAST = 0.35
+OTHER_COLOUR = 60.0
+"""Things that touch are one segment. It is cut where relevancy falls by `CONTRAST` to below `COLD` and colours differ
+by this much (RGB). A hammer with a dark head stays whole: the phrase that fits the whole fits its head too."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +82,24 @@ def segment_scores(
         if speakers:
             scores[k] = values[order[starts[k] : starts[k] + speakers]].mean()
     return scores
+
+
+def hot_part(
+    points: Float32[np.ndarray, "M 3"], colours: UInt8[np.ndarray, "M 3"], values: Float32[np.ndarray, " M"],
+    voxel_m: float,
+) -> Bool[np.ndarray, " M"]:  # fmt: skip
+    """Return which points of a segment belong to the thing that was asked for, if another one touches it; else all."""
+    everything = np.ones(len(points), bool)
+    levels = np.clip(values * 255, 0, 255).astype(np.uint8)
+    hot = levels > cv2.threshold(levels[:, None], 0, 255, cv2.THRESH_OTSU)[0]
+    if min(hot.sum(), (~hot).sum()) < max(MIN_SPEAKERS, 0.1 * len(points)):
+        return everything
+    warm, cold = float(values[hot].mean()), float(values[~hot].mean())
+    apart = np.linalg.norm(np.median(colours[hot], axis=0) - np.median(colours[~hot], axis=0))
+    if cold > COLD or warm - cold < CONTRAST or apart < OTHER_COLOUR:
+        return everything
+    _, neighbours = cKDTree(points).query(points, k=min(12, len(points)), distance_upper_bound=3 * voxel_m)
+    padded = np.append(hot, False)  # the tree answers len(points) for neighbours that are not there
+    votes = padded[neighbours].sum(axis=1) / np.maximum((neighbours < len(points)).sum(axis=1), 1)
+    part = np.asarray(votes > 0.5, np.bool_)
+    return part if part.sum() >= MIN_SPEAKERS else everything

@@ -15,7 +15,7 @@ from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.extent import Extent, oriented_extent
 from lerf_ros.core.grasp import GraspCandidate, propose
-from lerf_ros.core.localise import Place, localise
+from lerf_ros.core.localise import Place, hot_part, localise
 from lerf_ros.core.phrases import Corner, check_request, phrase_fault
 from lerf_ros.core.relevancy import CANONICAL, relevancy
 from lerf_ros.core.segments import Segments, segment
@@ -228,8 +228,8 @@ class _Search:
     def _described(self, found: PromptAnswer, place: Place, use: Bool[np.ndarray, " N"]) -> PromptAnswer:
         """Add the thing's points, its extent and ways to grasp it."""
         surface, request = self._snapshot.surface, self._request
-        rows = object_rows(place, self._segments, use, part=bool(request.within))
-        whole = rows if request.within else np.flatnonzero(self._segments.body == place.segment)
+        whole = self._object(place, use)
+        rows = whole[use[whole]]
         points = surface.points[whole]
         support = self._segments.support_below(points)
         targets: tuple[GraspCandidate, ...] = ()
@@ -248,19 +248,21 @@ class _Search:
             targets=targets[: request.max_targets or DEFAULT_TARGETS],
         )  # fmt: skip
 
+    def _object(self, place: Place, use: Bool[np.ndarray, " N"]) -> Int64[np.ndarray, " M"]:
+        """Return the points of a thing, its seldom seen sides too; of a part those about as relevant as its best."""
+        surface, values = self._snapshot.surface, place.relevancy
+        if self._request.within:
+            rows = np.flatnonzero(use & (self._segments.label == place.segment))
+            return np.asarray(rows[values[rows] >= 0.5 * (values[rows].max() + np.median(values[rows]))], np.int64)
+        rows = np.flatnonzero(self._segments.body == place.segment)
+        if self._segments.is_object(place.segment):
+            hot = hot_part(surface.points[rows], surface.colours[rows], values[rows], surface.voxel_m)
+            rows = rows[hot]
+        return np.asarray(rows, np.int64)
+
 
 def _written(point: Float32[np.ndarray, " 3"]) -> str:
     return f"({point[0]:.3f}, {point[1]:.3f}, {point[2]:.3f}) m"
-
-
-def object_rows(place: Place, segments: Segments, use: Bool[np.ndarray, " N"], part: bool) -> Int64[np.ndarray, " M"]:
-    """Return the surface points of the place's thing; of a part only those about as relevant as its best point."""
-    rows = np.flatnonzero(use & (segments.label == place.segment))
-    if not part:
-        return rows
-    values = place.relevancy[rows]
-    hot: Int64[np.ndarray, " M"] = rows[values >= 0.5 * (values.max() + np.median(values))]
-    return hot
 
 
 def heat_maps(

@@ -6,6 +6,7 @@ A blob of high relevancy is no object mask (it is as wide as the crops that made
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int32
 from scipy.sparse import coo_array
@@ -26,7 +27,11 @@ MIN_PLANE_M2 = 0.15
 
 MIN_OBJECT_M2 = 2e-4
 LINK_VOXELS = 1.75
-"""Points nearer than this many voxels belong together (a cell and its neighbours across an edge)."""
+"""Points nearer than this many voxels belong together (a cell and its neighbours across an edge) ..."""
+
+TOUCH_VOXELS = 1.45
+SAME_COLOUR = 50.0
+"""... but beyond the first only if their colours are this near: two colours with a gap are two things."""
 
 GROWTH_ROUNDS = 12
 
@@ -87,7 +92,7 @@ def segment(surface: SurfaceMap, use: Bool[np.ndarray, " N"]) -> Segments:
         label[rest[inlier]] = len(planes)
         planes.append(plane)
         rest = rest[~inlier]
-    things = _components(surface.points[rest], surface.voxel_m)
+    things = _components(surface.points[rest], surface.colours[rest].astype(np.float32), surface.voxel_m)
     label[rest] = np.where(things >= 0, things + len(planes), -1)
     body = _grown(label, surface, planes)
     supports = tuple(p for p in planes if p.normal[2] > HORIZONTAL)
@@ -113,8 +118,21 @@ def _largest_plane(
         return None
     plane = _fit(points[some[agree[:, best]]], axes[best])
     residual = np.abs(plane.height(points))
-    noise = 1.4826 * float(np.median(residual[residual < 2 * voxel_m]))
-    return plane, residual < min(max(0.8 * voxel_m, 3 * noise), 4 * voxel_m)
+    noise = 1.4826 * float(np.median(residual[some[agree[:, best]]]))
+    inlier = residual < min(max(0.8 * voxel_m, 3 * noise), 2 * voxel_m)
+    least = MIN_SUPPORT_M2 if plane.normal[2] > HORIZONTAL else MIN_PLANE_M2
+    return (plane, inlier) if _patch_m2(points[inlier], plane, 2 * voxel_m) >= least else None
+
+
+def _patch_m2(points: Float32[np.ndarray, "N 3"], plane: Plane, cell_m: float) -> float:
+    """Return the area of the largest connected patch: two plates of one height are no shelf."""
+    across = np.linalg.svd(plane.normal[None])[2][1:]
+    cells = np.floor(points @ across.T / cell_m).astype(int)
+    cells -= cells.min(axis=0)
+    filled = np.zeros(cells.max(axis=0) + 1, np.uint8)
+    filled[cells[:, 0], cells[:, 1]] = 1
+    sizes = cv2.connectedComponentsWithStats(filled)[2][1:, cv2.CC_STAT_AREA]
+    return float(sizes.max()) * cell_m**2
 
 
 def _fit(points: Float32[np.ndarray, "N 3"], towards: Float32[np.ndarray, " 3"]) -> Plane:
@@ -125,12 +143,17 @@ def _fit(points: Float32[np.ndarray, "N 3"], towards: Float32[np.ndarray, " 3"])
     return Plane(normal, float(normal @ centre))
 
 
-def _components(points: Float32[np.ndarray, "N 3"], voxel_m: float) -> Int32[np.ndarray, " N"]:
+def _components(
+    points: Float32[np.ndarray, "N 3"], colours: Float32[np.ndarray, "N 3"], voxel_m: float
+) -> Int32[np.ndarray, " N"]:
     """Return a component number for each point, largest component first; -1 for specks."""
     count = len(points)
     if not count:
         return np.zeros(0, np.int32)
     pairs = cKDTree(points).query_pairs(LINK_VOXELS * voxel_m, output_type="ndarray")
+    first, second = pairs.T
+    near = np.linalg.norm(points[first] - points[second], axis=1) < TOUCH_VOXELS * voxel_m
+    pairs = pairs[near | (np.linalg.norm(colours[first] - colours[second], axis=1) < SAME_COLOUR)]
     graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     label = connected_components(graph, directed=False)[1]
     size = np.bincount(label)

@@ -4,6 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from analytic import Box
 from known_scene import (
     AXES,
     BALL,
@@ -96,6 +97,23 @@ def test_two_equal_things_are_ambiguous_and_one_thing_with_a_weaker_twin_is_not(
     # at cosines .9 and .1: sigmoid(9) against sigmoid(1) = .73, .23 above .5 where .9 x .5 would be needed
     clear = KnownEncoder({"clear": np.array([0.9, 0, 0.1, 0, np.sqrt(0.18), 0, 0, 0], np.float32)})
     assert ask(snapshot_of((BALL, POST), (0, 2)), "clear", encoder=clear)[0].status is Status.FOUND
+
+
+def test_things_that_touch_are_taken_apart_by_relevancy_and_colour() -> None:
+    left = Box((-0.03, 0.0, 0.03), (0.06, 0.06, 0.06))
+    right = Box((0.03, 0.0, 0.02), (0.06, 0.06, 0.04), 0.0, (200, 30, 30))
+    touching = snapshot_of((left, right), (0, 1))
+    (ball, crate) = ask(touching, "ball", "crate")
+    for found, solid in ((ball, left), (crate, right)):
+        assert found.status is Status.FOUND
+        assert found.extent is not None
+        np.testing.assert_allclose(found.extent.centre, solid.centre, atol=0.006)
+        np.testing.assert_allclose(found.extent.size, solid.size, atol=0.012)
+    # a phrase that fits both alike describes both
+    both = KnownEncoder({"boxes": np.array([0.7, 0.7, 0, 0, 0, 0.14, 0, 0], np.float32)})
+    (whole,) = ask(touching, "boxes", encoder=both)
+    assert whole.extent is not None
+    np.testing.assert_allclose(whole.extent.size[:2], (0.12, 0.06), atol=0.006)
 
 
 def test_negatives_move_the_answer(snapshot: FieldSnapshot) -> None:

@@ -48,6 +48,20 @@ def test_two_boxes_15_mm_apart_stay_two_things() -> None:
     assert segment(surface, surface.answerable(3)).count == 3
 
 
+def test_two_boxes_of_two_colours_8_mm_apart_are_two_things() -> None:
+    red = Box((0.058, 0.0, 0.03), (0.05, 0.05, 0.06), 0.0, (200, 30, 30))
+    surface = surface_of([Box((0.0, 0.0, 0.03), (0.05, 0.05, 0.06)), red])
+    assert segment(surface, surface.answerable(3)).count == 3
+
+
+def test_plates_of_one_height_are_no_shelf() -> None:
+    plates = [Box((x, y, 0.008), (0.19, 0.19, 0.016), 0.0, (30, 60, 200)) for x in (-0.11, 0.11) for y in (-0.11, 0.11)]
+    surface = surface_of(plates)
+    parts = segment(surface, surface.answerable(3))
+    assert len(parts.planes) == 1  # 4 x 0.036 m^2 would be enough, but they are four patches
+    assert parts.count == 5
+
+
 def test_nothing_is_split_when_nothing_is_asked(scene: tuple[SurfaceMap, Segments]) -> None:
     surface, _ = scene
     empty = segment(surface, np.zeros(len(surface), bool))
