@@ -22,7 +22,7 @@ app.command("replay")(replay.run)
 
 @app.command("weights")
 def weights() -> None:
-    """Train the bundled encoder again from the project's own renders (about an hour), and write its model card."""
-    from lerf_ros.tinyclip.__main__ import main
+    """Train the bundled encoder again from the project's own renders (an hour or two), and write its model card."""
+    from lerf_ros.tinyclip.__main__ import app as steps
 
-    main(["all"])
+    steps(["all"], prog_name="python -m lerf_ros.tinyclip")

@@ -34,7 +34,8 @@ class LanguageTrainer:
         self.bank = PyramidBank()
         self.field = LanguageField(config.field, radiance.box, embed_dim, workers, config.train.seed + 1)
         networks = [p for n, p in self.field.named_parameters() if n != "grid.table"]
-        self._adam = torch.optim.Adam(networks, lr=config.train.language_network_lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        rate = config.train.language_network_lr
+        self._adam = torch.optim.Adam(networks, lr=rate, betas=(0.9, 0.99), eps=1e-15, fused=True)
         self._table_adam = TableAdam(self.field.grid, workers)
 
     def step(self, frames: Sequence[Keyframe], batch: PixelBatch, lr_ratio: float) -> float | None:

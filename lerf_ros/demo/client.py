@@ -34,7 +34,7 @@ class DemoClient(Node):
         self.first_image_s: float | None = None
         self.objects: dict[str, Float64[np.ndarray, "4 4"]] = {}
         self.on_truth: Callable[[], None] = lambda: None
-        reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+        reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)  # type: ignore[no-untyped-call]
         self.create_subscription(Status, "/lerf/status", self._on_status, reliable)
         self.create_subscription(Image, REMAPS["image"], self._on_image, qos_profile_sensor_data)
         self.create_subscription(CameraInfo, REMAPS["camera_info"], self._on_info, qos_profile_sensor_data)
@@ -96,9 +96,9 @@ class DemoClient(Node):
             TimeoutError: it is not, in time.
         """
         rclpy.spin_until_future_complete(self, future, timeout_sec=timeout_s)
-        if not future.done():
+        if not future.done():  # type: ignore[no-untyped-call]
             raise TimeoutError(f"{what}: no answer within {timeout_s:g} s")
-        return future.result()
+        return future.result()  # type: ignore[no-untyped-call]
 
     def _on_status(self, message: Status) -> None:
         self.status = message

@@ -84,7 +84,7 @@ class Session:
         done = self.client.scan()
         present = [q for q in questions if q.objects]
         turn = 0
-        while not done.done():
+        while not done.done():  # type: ignore[no-untyped-call]
             self._check()
             if time.monotonic() - start > SCAN_TIMEOUT_S:
                 raise TimeoutError(f"the scan did not end within {SCAN_TIMEOUT_S:g} s")
@@ -93,8 +93,9 @@ class Session:
             if self.story.first_correct_s is None:
                 self._ask_early(present[turn % len(present)])
                 turn += 1
-        if not done.result().success:
-            raise RuntimeError(f"the scan failed: {done.result().message}")
+        outcome = done.result()  # type: ignore[no-untyped-call]
+        if not outcome.success:
+            raise RuntimeError(f"the scan failed: {outcome.message}")
         self.story.scan_s = time.monotonic() - start
 
     def _ask_early(self, question: Question) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import open_clip  # noqa: F401  (before mujoco: the other order crashes under osmesa)
 import numpy as np
+import open_clip  # noqa: F401  (before mujoco: the other order crashes under osmesa)
 import yaml
 from jaxtyping import Bool, Float64
 
@@ -110,12 +110,15 @@ def write(folder: Path, found: Scores) -> dict[str, float | str]:
     midpoint, slope = fit(found)
     there = found.present
     right = (found.relevancy >= midpoint) == there
+    seeds = f"{VALIDATION_SEEDS[0]}-{VALIDATION_SEEDS[-1]}"
+    measured_on = (
+        f"fields of {STEPS} steps of {len(VALIDATION_SEEDS)} validation scenes (demo seeds {seeds}): right side for "
+        f"{right[there].mean():.3f} of {there.sum()} present and {right[~there].mean():.3f} of {(~there).sum()} absent"
+    )
     document: dict[str, float | str] = {
         "midpoint": round(midpoint, 4),
         "slope": round(slope, 3),
-        "measured_on": f"{len(VALIDATION_SEEDS)} validation scenes (demo seeds {VALIDATION_SEEDS[0]}-"
-        f"{VALIDATION_SEEDS[-1]}), {int(there.sum())} present and {int((~there).sum())} absent phrases, fields of {STEPS} "
-        f"steps: {right[there].mean():.3f} of the present and {right[~there].mean():.3f} of the absent on the right side",
+        "measured_on": measured_on,
     }
     (folder / CALIBRATION_FILE).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return document

@@ -17,7 +17,8 @@ from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.mapfile import load_map
 from lerf_ros.data.transforms_json import held_out_indices
 
-SCENE = (Sphere((0.08, 0.05, 0.05), 0.05, (200, 30, 30)), Box((-0.1, -0.06, 0.05), (0.1, 0.08, 0.1), 0.3, (30, 30, 200)))
+BALL = Sphere((0.08, 0.05, 0.05), 0.05, (200, 30, 30))
+SCENE = (BALL, Box((-0.1, -0.06, 0.05), (0.1, 0.08, 0.1), 0.3, (30, 30, 200)))
 CAMERA = Intrinsics(80, 60, 70.0, 70.0, 39.5, 29.5)
 FRAMES = 14
 
@@ -35,7 +36,8 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
         T_world_gl = pose @ np.diag([1.0, -1.0, -1.0, 1.0])
         frames.append({"file_path": f"{i}.png", "depth_file_path": f"{i}_depth.png", "timestamp": 0.2 * i,
                        "transform_matrix": T_world_gl.tolist()})  # fmt: skip
-    document = {"fl_x": CAMERA.fx, "fl_y": CAMERA.fy, "cx": CAMERA.cx, "cy": CAMERA.cy, "w": 80, "h": 60, "frames": frames}
+    intrinsics = {"fl_x": CAMERA.fx, "fl_y": CAMERA.fy, "cx": CAMERA.cx, "cy": CAMERA.cy, "w": 80, "h": 60}
+    document = {**intrinsics, "frames": frames}
     (folder / "transforms.json").write_text(json.dumps(document))
     return folder
 
@@ -53,8 +55,8 @@ def run(*arguments: str) -> tuple[int, str, str]:
 def test_it_measures_held_out_views_and_saves_a_map_that_opens(capture: Path, model: str, tmp_path: Path) -> None:
     report, folder = tmp_path / "out" / "r.json", tmp_path / "map"
     code, out, err = run(
-        str(capture), "--seconds", "12", "--holdout", "2", "--threads", "1", "--report", str(report), "--map", str(folder),
-        "--set", f"encoder.model={model}", "--set", "train.rays=512", "--json",
+        str(capture), "--seconds", "12", "--holdout", "2", "--threads", "1", "--report", str(report),
+        "--map", str(folder), "--set", f"encoder.model={model}", "--set", "train.rays=512", "--json",
     )  # fmt: skip
     assert code == 0, err
     found = json.loads(report.read_text())

@@ -55,7 +55,7 @@ def test_error_is_the_distance_to_the_surface_of_the_right_object() -> None:
     cloud = surface_points(judge.scene, 0, 6000)
     top = cloud[cloud[:, 2].argmax()]
     assert judge.error_m(top, (0,)) < 1e-6
-    assert judge.error_m(top + [0, 0, 0.05], (0,)) == pytest.approx(0.05, abs=1e-3)
+    assert judge.error_m(top + np.array([0, 0, 0.05]), (0,)) == pytest.approx(0.05, abs=1e-3)
     assert judge.error_m(top, (1,)) > 0.02
 
 

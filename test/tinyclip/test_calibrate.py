@@ -37,7 +37,7 @@ def test_what_it_writes_says_what_it_was_measured_on(tmp_path: Path) -> None:
     write(tmp_path, Scores(x, x > 0.7))
     found = json.loads((tmp_path / CALIBRATION_FILE).read_text())
     assert 0.6 < found["midpoint"] < 0.8
-    assert "1.000 of the absent" in found["measured_on"]
+    assert "1.000 of 2 absent" in found["measured_on"]
 
 
 def test_the_maps_are_configured_as_the_demonstration_configures_the_node() -> None:
