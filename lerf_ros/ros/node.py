@@ -11,6 +11,7 @@ import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import QoSMessageLostInfo, QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -22,14 +23,13 @@ from lerf_ros.msg import Status
 from lerf_ros.ros import log_bridge, params
 from lerf_ros.ros.ingest import Frame, Ingest, nanoseconds
 from lerf_ros.ros.query_service import QueryService
-from lerf_ros.ros.running import RCLError, run_node
+from lerf_ros.ros.running import RCLError, run_node, start_ros
 from lerf_ros.ros.save_service import SaveMapService
 from lerf_ros.ros.selfcheck import SelfCheck
 from lerf_ros.ros.status import status_message
 from lerf_ros.ros.sync import StampMatcher
 from lerf_ros.ros.tf_buffer import TfBuffer
 from lerf_ros.ros.transforms import PoseListener, TransformListener
-from lerf_ros.ros.transport import use_profile
 from lerf_ros.runtime.mapping_loop import MappingLoop
 from lerf_ros.srv import Query, SaveMap
 
@@ -142,15 +142,14 @@ class LerfNode(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; return the exit code."""
-    use_profile()
-    rclpy.init(args=list(args) if args is not None else None)
+    start_ros(args)
     try:
         node = LerfNode()
     except LerfError as error:
         sys.stderr.write(f"lerf cannot start: {error}\n")
         rclpy.try_shutdown()
         return 2
-    except (KeyboardInterrupt, RCLError):
+    except (RCLError, InvalidHandle):
         if rclpy.ok():
             raise
         return 0  # told to stop while it was starting

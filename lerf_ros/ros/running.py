@@ -2,14 +2,27 @@
 """Spins a node until it is told to stop, and gets out cleanly whichever way that comes."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
+from lerf_ros.ros.transport import use_profile
+
 RCLError: type[Exception] = rclpy_implementation.RCLError
+
+
+def start_ros(args: Sequence[str] | None = None) -> None:
+    """Initialise rclpy with our transport profile, so that SIGINT and SIGTERM end the spin and nothing else.
+
+    Python's own SIGINT handler raises KeyboardInterrupt wherever the main thread happens to be; between the start of a
+    thread and the code that would stop it, that leaves the process hanging. rclpy's handler calls ours in turn.
+    """
+    use_profile()
+    signal.signal(signal.SIGINT, lambda *_: None)
+    rclpy.init(args=list(args) if args is not None else None)
 
 
 def run_node(node: Node, close: Callable[[], bool], threads: int) -> bool:
@@ -19,10 +32,11 @@ def run_node(node: Node, close: Callable[[], bool], threads: int) -> bool:
     The spin has a time-out: a signal that arrives while rcl waits can otherwise go unnoticed. During `close` further
     SIGINTs are ignored; `ros2 launch` and process groups send a second one.
     """
-    executor = MultiThreadedExecutor(num_threads=threads)
-    executor.add_node(node)
+    executor: MultiThreadedExecutor | None = None
     ended = False
     try:
+        executor = MultiThreadedExecutor(num_threads=threads)
+        executor.add_node(node)
         while rclpy.ok():
             executor.spin_once(timeout_sec=0.5)
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -33,7 +47,8 @@ def run_node(node: Node, close: Callable[[], bool], threads: int) -> bool:
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         ended = close()
-        executor.shutdown(timeout_sec=5.0)
+        if executor is not None:
+            executor.shutdown(timeout_sec=5.0)
         node.destroy_node()
         rclpy.try_shutdown()
     return ended
