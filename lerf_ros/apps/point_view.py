@@ -37,13 +37,24 @@ class PointView:
         return np.stack(self.intrinsics.project(cam), axis=-1)
 
 
-def overview(points: Float32[np.ndarray, "N 3"], width: int, height: int) -> PointView:
-    """Return a camera from -x and above, as if from the robot's base, that holds nearly all points."""
+def overview(
+    points: Float32[np.ndarray, "N 3"], normals: Float32[np.ndarray, "N 3"], width: int, height: int
+) -> PointView:
+    """Return a camera that holds nearly all points and sees the side of them that was mapped.
+
+    What lies flat is seen from -x and above, as if from a robot's base; what stands, from where its normals point.
+    """
     low, high = np.percentile(points, (2, 98), axis=0)
-    target = np.array([*(low + high)[:2] / 2, float(np.median(points[:, 2]))])
-    azimuth, elevation = np.radians(205.0), np.radians(48.0)
-    back = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
-    right = np.cross(-back, (0.0, 0.0, 1.0))
+    target = np.median(points, axis=0).astype(np.float64)
+    mean = normals.mean(axis=0, dtype=np.float64)
+    mean /= np.linalg.norm(mean) + 1e-9
+    if mean[2] > 0.5:
+        azimuth, elevation = np.radians(205.0), np.radians(48.0)
+        mean = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
+    # looking along z the world is no levelled one; a first camera's optical frame has y down
+    up = np.array([0.0, 0.0, 1.0]) if abs(mean[2]) < 0.8 else np.array([0.0, -1.0, 0.0])
+    back = mean
+    right = np.cross(-back, up)
     right /= np.linalg.norm(right)
     turn = np.stack([right, np.cross(-back, right), -back], axis=1)
     inside = points[((points >= low) & (points <= high)).all(axis=1)]

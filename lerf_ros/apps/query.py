@@ -132,7 +132,8 @@ def _draw(
 
     surface = snapshot.surface
     usable = surface.answerable(min_views)
-    view = pv.overview(surface.points[usable] if usable.any() else surface.points, *PANEL)
+    shown = usable if usable.any() else ~usable
+    view = pv.overview(surface.points[shown], surface.normals[shown], *PANEL)
     plain = pv.draw_points(view, surface.points, pv.shaded(surface, surface.colours.astype(float)), surface.voxel_m)
     panels = [pv.titled(plain, "Map", f"{len(surface)} points, {snapshot.keyframes} keyframes, step {snapshot.step}")]
     for a in answers:
