@@ -21,6 +21,7 @@ from lerf_ros.core.pyramid import PyramidBank
 from lerf_ros.core.radiance import RadianceTrainer
 
 EVALUATE_CHUNK = 16384
+MIN_USABLE = 16
 
 
 class LanguageTrainer:
@@ -42,15 +43,17 @@ class LanguageTrainer:
         """Take one step on the pixels of `batch`; return the loss, or None when no pixel could be used."""
         samples, weights = self._samples(batch)
         points = batch.rays.points(samples)
-        keep = batch.trainable & (weights.sum(-1) > 0.1) & self._inside(points[:, 0])
-        if keep.sum() < 16:
+        usable = np.flatnonzero(batch.trainable & (weights.sum(-1) > 0.1) & self._inside(points[:, 0]))
+        if len(usable) < MIN_USABLE:
             return None
-        level = self._rng.uniform(0, len_levels(frames) - 1, len(batch)).astype(np.float32)
-        slots = np.array([self.bank.slot(frame.id) for frame in frames], np.int64)[batch.frame]
-        target = self.bank.lookup(slots[keep], batch.pixel[keep, 0], batch.pixel[keep, 1], level[keep])
-        z = samples * batch.rays.z_per_t[:, None]
-        scale = tile_px(frames, batch.frame, level)[:, None] * z / batch.focal_px[:, None]
-        predicted = self._render(points[keep], scale[keep].astype(np.float32), weights[keep])
+        # Always the same number of rows: oneDNN keeps a compiled primitive for every shape it has ever seen.
+        rows = np.resize(usable, len(batch))
+        level = self._rng.uniform(0, len_levels(frames) - 1, len(rows)).astype(np.float32)
+        slots = np.array([self.bank.slot(frame.id) for frame in frames], np.int64)[batch.frame[rows]]
+        target = self.bank.lookup(slots, batch.pixel[rows, 0], batch.pixel[rows, 1], level)
+        z = samples[rows] * batch.rays.z_per_t[rows, None]
+        scale = tile_px(frames, batch.frame[rows], level)[:, None] * z / batch.focal_px[rows, None]
+        predicted = self._render(points[rows], scale.astype(np.float32), weights[rows])
         loss = self._train.clip_weight * losses.clip_similarity(predicted, torch.from_numpy(target))
         loss.backward()  # type: ignore[no-untyped-call]
         for group in self._adam.param_groups:
