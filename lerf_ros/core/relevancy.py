@@ -31,7 +31,7 @@ def relevancy(
         part = flat[start : start + CHUNK].to(torch.float32)  # a low-precision product would tie neighbouring points
         cosine = queries @ part.T
         margin = cosine[:phrases] - cosine[phrases:].max(dim=0).values
-        covered = part.abs().amax(dim=1) > 0
+        covered = torch.linalg.vector_norm(part, dim=1) > 0
         out[:, start : start + CHUNK] = torch.sigmoid(FACTOR * margin) * covered
     return out.reshape(phrases, scales, points)
 
