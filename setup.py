@@ -24,9 +24,12 @@ STAGE = BUILD / "stage"
 FOLDERS = ("cmake", "msg", "srv", "scripts", "launch", "config")  # what CMake reads
 
 
-def requirements(name: str) -> list[str]:
-    lines = (line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
-    return [line for line in lines if line]
+def requirements() -> list[str]:
+    """Return what is needed at run time; a sourced ROS brings its own rclpy."""
+    text = (ROOT / "requirements.txt").read_text()
+    if "ROS_DISTRO" not in os.environ:
+        text += (ROOT / "requirements-ros.txt").read_text().split("# Needed to build")[0]
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def version() -> str:
@@ -126,7 +129,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["lerf_ros", "lerf_ros.*"], exclude=["lerf_ros.msg*", "lerf_ros.srv*"]),
     package_data={"lerf_ros": ["py.typed", "models/*/*"]},
-    install_requires=requirements("requirements.txt"),
+    install_requires=requirements(),
     distclass=Binary,
     cmdclass={"build_py": BuildInterfaces},
     entry_points={"console_scripts": ["lerf_node = lerf_ros.ros.node:main"]},
