@@ -7,26 +7,12 @@ description and its range; `validate` and `from_dict` refuse anything else, nami
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lerf_ros.errors import ConfigError
-
-Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
-
-
-def option(
-    default: Value,
-    help: str,
-    *,
-    ge: float | None = None,
-    le: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """Declare one configuration value: its default, description, inclusive range (element-wise) or choices."""
-    return field(default=default, metadata={"help": help, "ge": ge, "le": le, "choices": choices})
+from lerf_ros.options import Option, Value, check, option
 
 
 @dataclass(frozen=True)
@@ -243,19 +229,6 @@ class Config:
                 raise ConfigError(f"{small} = {get(self, small)} must be below {large} = {get(self, large)}")
 
 
-@dataclass(frozen=True)
-class Option:
-    """One leaf of the tree, as parameters and documentation need it."""
-
-    key: str
-    type: type
-    default: Value
-    help: str
-    ge: float | None
-    le: float | None
-    choices: tuple[str, ...]
-
-
 def options() -> Iterator[Option]:
     """Yield every leaf of `Config` in order, with its metadata."""
     defaults = Config()
@@ -310,34 +283,3 @@ def from_dict(tree: Mapping[str, object], base: Config | None = None) -> Config:
             raise ConfigError(f"section {section!r} must be a mapping of keys to values, not {values!r}")
         flat.update({f"{section}.{key}": value for key, value in values.items()})
     return from_flat(flat, base)
-
-
-def check(opt: Option, value: object) -> Value:
-    """Return `value` as the option's type.
-
-    Raises:
-        ConfigError: wrong type, not finite, out of range, or not one of the choices.
-    """
-    converted = _convert(opt, value)
-    numbers = converted if isinstance(converted, tuple) else (converted,)
-    for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            continue
-        if not math.isfinite(number):
-            raise ConfigError(f"{opt.key} = {value!r} is not finite")
-        if (opt.ge is not None and number < opt.ge) or (opt.le is not None and number > opt.le):
-            raise ConfigError(f"{opt.key} = {value!r} is out of range [{opt.ge}, {opt.le}]")
-    if opt.choices and converted not in opt.choices:
-        raise ConfigError(f"{opt.key} = {value!r} must be one of {', '.join(opt.choices)}")
-    return converted
-
-
-def _convert(opt: Option, value: object) -> Value:
-    """Accept an int for a float and a list for a tuple; nothing else changes type."""
-    if opt.type is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if opt.type is tuple and isinstance(value, (list, tuple)):
-        return tuple(float(v) if isinstance(v, (int, float)) else str(v) for v in value)  # type: ignore[return-value]
-    if type(value) is not opt.type:
-        raise ConfigError(f"{opt.key} = {value!r} must be of type {opt.type.__name__}, not {type(value).__name__}")
-    return value  # type: ignore[return-value]

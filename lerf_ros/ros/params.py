@@ -8,7 +8,8 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from lerf_ros.config import Config, Option, Value, from_flat, options, to_flat
+from lerf_ros.config import Config, from_flat, options, to_flat
+from lerf_ros.options import Option, Value
 
 ROS_OWN = ("use_sim_time", "start_type_description_service")  # declared by rclpy itself
 ROS_OWN_PREFIX = "qos_overrides."
