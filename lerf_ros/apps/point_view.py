@@ -14,6 +14,7 @@ from lerf_ros.core.geometry import Intrinsics, invert, matrix_from_quaternion, t
 from lerf_ros.core.surface import SurfaceMap
 
 PAPER = (250, 250, 251)
+GROUND = (219, 223, 230)
 INK = (28, 30, 36)
 FAINT = (120, 124, 134)
 SUPERSAMPLE = 2
@@ -72,13 +73,13 @@ def overview(
 def draw_points(
     view: PointView, points: Float32[np.ndarray, "N 3"], colours: Float[np.ndarray, "N 3"], spacing_m: float
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Return the points as discs of their spacing, nearest in front, on a light ground."""
+    """Return the points as discs of their spacing, nearest in front, on a pale ground."""
     k, s = view.intrinsics, SUPERSAMPLE
     uvz = view.project(points)
     seen = np.isfinite(uvz[:, 0]) & (uvz[:, 2] > 0)
     order = np.flatnonzero(seen)[np.argsort(-uvz[seen, 2])]
     u, v, z = uvz[order, 0] * s, uvz[order, 1] * s, uvz[order, 2]
-    canvas = np.tile(np.array(PAPER, np.uint8), (k.height * s, k.width * s, 1))
+    canvas = np.tile(np.array(GROUND, np.uint8), (k.height * s, k.width * s, 1))
     size = np.clip(FILL * spacing_m * k.fx * s / z / 2, 0.8, 12.0)
     reach = int(np.ceil(size.max(initial=1)))
     # all pixels of all discs, far points first: the last writer of a pixel is the nearest
