@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "data": BASE | {"core", "data"},
     "eval": BASE | {"core", "data", "eval"},
     "ros": BASE | {"core", "runtime", "ros", "msg", "srv"},
-    "sim": {"sim", "ros", "msg", "srv"},
+    "sim": BASE | {"core", "ros", "sim", "msg", "srv"},
     "demo": BASE | {"core", "ros", "sim", "demo", "msg", "srv"},
 }
 MAY_TALK_ROS = {"ros", "sim", "demo"}
