@@ -35,19 +35,16 @@ ROS = {
     "lerf_ros.srv",
 }
 BASE = {"config", "options", "errors"}
+BASE = {"config", "options", "errors"}
 MAY_IMPORT = {
     "errors": set(),
-    "options": {"errors"},
     "config": {"options", "errors"},
+    "options": {"errors"},
     "core": BASE | {"core"},
     "runtime": BASE | {"core", "runtime"},
     "data": BASE | {"core", "data"},
-    "eval": BASE | {"core", "data", "eval"},
     "ros": BASE | {"core", "runtime", "ros", "msg", "srv"},
-    "sim": BASE | {"core", "ros", "sim", "msg", "srv"},
-    "demo": BASE | {"core", "ros", "sim", "demo", "msg", "srv"},
 }
-MAY_TALK_ROS = {"ros", "sim", "demo"}
 
 
 def name(path: Path) -> str:
