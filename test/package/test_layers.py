@@ -35,16 +35,19 @@ ROS = {
     "lerf_ros.srv",
 }
 BASE = {"config", "options", "errors"}
-BASE = {"config", "options", "errors"}
 MAY_IMPORT = {
     "errors": set(),
-    "config": {"options", "errors"},
     "options": {"errors"},
+    "config": {"options", "errors"},
     "core": BASE | {"core"},
     "runtime": BASE | {"core", "runtime"},
     "data": BASE | {"core", "data"},
+    "eval": BASE | {"core", "data", "eval"},
     "ros": BASE | {"core", "runtime", "ros", "msg", "srv"},
+    "sim": BASE | {"core", "ros", "sim", "msg", "srv"},
+    "demo": BASE | {"core", "ros", "sim", "demo", "msg", "srv"},
 }
+MAY_TALK_ROS = {"ros", "sim", "demo"}
 
 
 def name(path: Path) -> str:
