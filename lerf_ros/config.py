@@ -176,6 +176,8 @@ class GraspConfig:
         0.04, "How far the fingers reach over the object, along the approach", ge=0.005, le=0.3
     )
     finger_width_m: float = option(0.024, "Finger width across the closing axis", ge=0.002, le=0.1)
+    finger_thickness_m: float = option(0.012, "Finger thickness along the closing axis", ge=0.001, le=0.1)
+    tip_beyond_tcp_m: float = option(0.015, "How far the fingertips reach beyond the tcp", ge=0.0, le=0.2)
     clearance_m: float = option(0.004, "Fingertips stay this far above the support", ge=0.0, le=0.1)
     margin_m: float = option(0.012, "Opening beyond the object's width", ge=0.0, le=0.1)
 

@@ -18,12 +18,6 @@ from lerf_ros.core.segments import Plane
 from lerf_ros.core.surface import SurfaceMap
 
 YAWS = 24
-FINGER_THICKNESS_M = 0.012
-"""Of a finger, along the closing axis; with half the margin this is what must be free beside the thing."""
-
-TIP_BEYOND_TCP_M = 0.015
-"""How far the fingers reach past the tool's origin (the middle of the pads' contact) along the approach."""
-
 PREGRASP_M = 0.08
 MIN_HOLD_M = 0.003
 """Least overlap of fingers and thing along the approach: a spoon on a table offers no more."""
@@ -167,7 +161,7 @@ def _close(thing: _Thing, at: float, slab: Bool[np.ndarray, " N"], config: Grasp
     opening = width + config.margin_m
     if opening > config.max_opening_m:
         return None
-    reach = opening / 2 + FINGER_THICKNESS_M
+    reach = opening / 2 + config.finger_thickness_m
     tip = _deepest(thing, at, mid, reach, config)
     above = inside[inside[:, 2] < tip]
     if len(above) < 3 or tip - float(above[:, 2].min()) < MIN_HOLD_M:
@@ -182,7 +176,7 @@ def _close(thing: _Thing, at: float, slab: Bool[np.ndarray, " N"], config: Grasp
     semantic = float(thing.relevancy[held].mean())
     pose = np.eye(4)
     pose[:3, :3] = thing.turn
-    pose[:3, 3] = thing.turn @ np.array([at, mid, tip - TIP_BEYOND_TCP_M])
+    pose[:3, 3] = thing.turn @ np.array([at, mid, tip - config.tip_beyond_tcp_m])
     return GraspCandidate(pose, opening, PREGRASP_M, semantic * geometric, semantic, geometric)
 
 
@@ -210,8 +204,8 @@ def _blocked(thing: _Thing, x: float, y: float, half_opening: float, tip: float,
     """Return whether a finger or the palm would touch anything on its way in."""
     p = np.concatenate([thing.others, thing.points])
     dx, dy = np.abs(p[:, 0] - x), np.abs(p[:, 1] - y)
-    fingers = (dx < config.finger_width_m / 2) & (dy > half_opening) & (dy < half_opening + FINGER_THICKNESS_M)
-    palm = (dx < config.finger_width_m) & (dy < half_opening + FINGER_THICKNESS_M)
+    fingers = (dx < config.finger_width_m / 2) & (dy > half_opening) & (dy < half_opening + config.finger_thickness_m)
+    palm = (dx < config.finger_width_m) & (dy < half_opening + config.finger_thickness_m)
     hit = (fingers & (p[:, 2] < tip)) | (palm & (p[:, 2] < tip - config.finger_depth_m - 1e-6))
     between = (dx < config.finger_width_m / 2) & (dy <= half_opening) & (p[:, 2] < tip)
     between[len(thing.others) :] = False

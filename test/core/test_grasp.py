@@ -8,7 +8,7 @@ from analytic import Box, Cylinder, Sphere
 from known_scene import nearest_solid, surface_of
 
 from lerf_ros.config import GraspConfig
-from lerf_ros.core.grasp import FINGER_THICKNESS_M, TIP_BEYOND_TCP_M, GraspCandidate, propose
+from lerf_ros.core.grasp import GraspCandidate, propose
 from lerf_ros.core.segments import segment
 from lerf_ros.core.surface import SurfaceMap
 
@@ -61,7 +61,7 @@ def test_fingertips_stay_above_the_table() -> None:
     _, found = grasps([Box((0.0, 0.0, 0.01), (0.03, 0.10, 0.02))])  # 2 cm high: the fingers could reach 2 cm below
     assert found
     for grasp in found:
-        tip_m = grasp.T_world_tcp[2, 3] - TIP_BEYOND_TCP_M
+        tip_m = grasp.T_world_tcp[2, 3] - GRIPPER.tip_beyond_tcp_m
         assert tip_m == pytest.approx(GRIPPER.clearance_m, abs=1e-3)
 
 
@@ -86,8 +86,8 @@ def check_clear(surface: SurfaceMap, grasp: GraspCandidate, others: np.ndarray) 
     """No point of another thing lies in a finger's way, written out independently of the planner."""
     local = (surface.points[others] - grasp.T_world_tcp[:3, 3]) @ grasp.T_world_tcp[:3, :3]
     beyond = np.abs(local[:, 1]) - grasp.width_m / 2
-    finger = (np.abs(local[:, 0]) < GRIPPER.finger_width_m / 2) & (beyond > 0) & (beyond < FINGER_THICKNESS_M)
-    assert not (finger & (local[:, 2] < TIP_BEYOND_TCP_M)).any()
+    finger = (np.abs(local[:, 0]) < GRIPPER.finger_width_m / 2) & (beyond > 0) & (beyond < GRIPPER.finger_thickness_m)
+    assert not (finger & (local[:, 2] < GRIPPER.tip_beyond_tcp_m)).any()
 
 
 def test_semantic_score_is_the_relevancy_between_the_fingers() -> None:
