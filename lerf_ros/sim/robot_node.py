@@ -28,8 +28,7 @@ from lerf_ros.errors import LerfError
 from lerf_ros.ros.cameras import info_from_intrinsics
 from lerf_ros.ros.images import image_from_depth, image_from_rgb
 from lerf_ros.ros.log_bridge import install
-from lerf_ros.ros.running import RCLError, run_node
-from lerf_ros.ros.transport import use_profile
+from lerf_ros.ros.running import RCLError, run_node, start_ros
 from lerf_ros.sim import messages
 from lerf_ros.sim.arm import Arm, Outcome, Program, home_program
 from lerf_ros.sim.arm_model import LINKS
@@ -186,8 +185,7 @@ class SimRobot(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the robot until SIGINT or SIGTERM; returns the exit code."""
-    use_profile()
-    rclpy.init(args=list(args) if args is not None else None)
+    start_ros(args)
     try:
         node = SimRobot()
     except RuntimeError as error:

@@ -75,21 +75,13 @@ def evaluate(
 
 
 @app.command()
-def calibrate(
-    folder: Folder = DEFAULT_FOLDER,
-    scenes: Annotated[int, typer.Option(help="Validation scenes")] = 16,
-) -> None:
-    """Fits the map from relevancy to probability on validation scenes and writes `calibration.json`."""
-    from lerf_ros.tinyclip.evaluate import calibrate as fit
-    from lerf_ros.tinyclip.evaluate import score_scenes
+def calibrate(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Fits the map from relevancy to probability on trained maps of validation scenes; writes `calibration.json`."""
+    from lerf_ros.config import EncoderConfig
+    from lerf_ros.core.encoders import load_encoder
+    from lerf_ros.tinyclip.calibrate import scores, write
 
-    midpoint, slope = fit(score_scenes(folder, VALIDATION_SEED + 30_000, scenes, "seen"))
-    told = {
-        "midpoint": round(midpoint, 4),
-        "slope": round(slope, 3),
-        "measured_on": f"{scenes} validation scenes from seed {VALIDATION_SEED + 30_000}, 4 views averaged",
-    }
-    (folder / "calibration.json").write_text(json.dumps(told, indent=1) + "\n")
+    typer.echo(json.dumps(write(folder, scores(load_encoder(EncoderConfig(model=f"local-dir:{folder}"))))))
 
 
 @app.command()

@@ -177,22 +177,3 @@ def summary(scores: Scores) -> dict[str, object]:
         "p10": round(float(np.quantile(scores.present, 0.1)), 3),
     }
     return {"localisation": {k: t.summary() for k, t in scores.tallies.items()}, "present": present, "absent": rows}
-
-
-def calibrate(scores: Scores) -> tuple[float, float]:
-    """Midpoint and slope of the logistic map from score to probability, fitted by Newton steps on balanced classes."""
-    absent = np.array([s for kind in ABSENT_KINDS for s in scores.absent[kind]])
-    present = np.array(scores.present)
-    x = np.concatenate([present, absent])
-    y = np.concatenate([np.ones(len(present)), np.zeros(len(absent))])
-    w = np.concatenate([np.full(len(present), 0.5 / len(present)), np.full(len(absent), 0.5 / len(absent))])
-    design = np.stack([x, np.ones_like(x)], 1)
-    theta = np.zeros(2)
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-design @ theta))
-        # The small ridge keeps the slope finite where the two classes do not overlap.
-        gradient = design.T @ (w * (p - y)) + 1e-4 * theta
-        hessian = (design * (w * p * (1 - p))[:, None]).T @ design + 1e-4 * np.eye(2)
-        theta = theta - np.linalg.solve(hessian, gradient)
-    slope, offset = theta
-    return float(-offset / slope), float(slope)
