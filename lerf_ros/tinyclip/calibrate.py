@@ -30,7 +30,7 @@ from lerf_ros.sim.scan import VIEWPOINTS
 from lerf_ros.sim.scene import Scene, build
 
 log = logging.getLogger(__name__)
-VALIDATION_SEEDS: Final = tuple(range(80_000, 80_012))
+VALIDATION_SEEDS: Final = tuple(range(80_000, 80_009))
 STEPS: Final = 900
 PERIOD_NS: Final = 1_000_000_000
 CALIBRATION_FILE: Final = "calibration.json"
