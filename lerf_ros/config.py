@@ -156,7 +156,7 @@ class QueryConfig:
         0.002, "Share of points whose mean chooses the scale (not one hottest point)", ge=1e-5, le=1.0
     )
     min_keyframes: int = option(6, "Before this many keyframes the answer is NOT_READY", ge=1, le=1000)
-    min_steps: int = option(300, "Before this many training steps the answer is NOT_READY", ge=1, le=1_000_000)
+    min_steps: int = option(200, "Before this many training steps the answer is NOT_READY", ge=1, le=1_000_000)
     found_probability: float = option(0.5, "FOUND from this probability on", ge=0.0, le=1.0)
     ambiguous_ratio: float = option(
         0.9, "A second place scoring this share of the best makes it AMBIGUOUS", ge=0.0, le=1.0

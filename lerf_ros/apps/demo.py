@@ -92,7 +92,7 @@ def _talk(seed: int, spec: "SceneSpec", out: Path, began: float, node: "Process"
         _say(f"on the table: {', '.join(o.name for o in judge.scene.spec.objects)}")
         _say("the arm looks around; the field trains on what it sees")
         session.scan(asked)
-        session.settle()
+        session.settle(asked)
         _say(f"asking {len(asked)} phrases")
         session.ask_all(asked)
         pictures = write_pictures(session, out)

@@ -14,8 +14,9 @@ from lerf_ros.demo.judge import STATUS_NAMES, Judge
 from lerf_ros.demo.questions import Question
 from lerf_ros.msg import GraspTarget, QueryResult
 
-SETTLED_STEPS = 800
+SETTLED_STEPS = 600
 SETTLE_TIMEOUT_S = 45.0
+ASK_EVERY_S = 1.0
 SCAN_TIMEOUT_S = 150.0
 LIFT_M, HOLD_S, LIFTED_M = 0.12, 2.0, 0.08
 MAX_ATTEMPTS = 3
@@ -82,21 +83,31 @@ class Session:
         """
         start = time.monotonic()
         done = self.client.scan()
-        present = [q for q in questions if q.objects]
-        turn = 0
         while not done.done():  # type: ignore[no-untyped-call]
-            self._check()
             if time.monotonic() - start > SCAN_TIMEOUT_S:
                 raise TimeoutError(f"the scan did not end within {SCAN_TIMEOUT_S:g} s")
-            rclpy.spin_once(self.client, timeout_sec=0.2)
-            self.judge.place(self.client.objects)
-            if self.story.first_correct_s is None:
-                self._ask_early(present[turn % len(present)])
-                turn += 1
+            self._wait_and_ask(questions)
         outcome = done.result()  # type: ignore[no-untyped-call]
         if not outcome.success:
             raise RuntimeError(f"the scan failed: {outcome.message}")
         self.story.scan_s = time.monotonic() - start
+
+    def settle(self, questions: Sequence[Question]) -> None:
+        """Wait until a snapshot stands on enough training after the scan, or for a bounded time."""
+        begin, deadline = self.client.status.step, time.monotonic() + SETTLE_TIMEOUT_S
+        while self.client.status.snapshot_step < begin + SETTLED_STEPS and time.monotonic() < deadline:
+            self._wait_and_ask(questions)
+
+    def _wait_and_ask(self, questions: Sequence[Question]) -> None:
+        """Let a second pass; until there has been a right answer, ask for one thing after another meanwhile."""
+        self._check()
+        until = time.monotonic() + ASK_EVERY_S
+        while (left := until - time.monotonic()) > 0:
+            rclpy.spin_once(self.client, timeout_sec=left)
+        if self.story.first_correct_s is None:
+            present = [q for q in questions if q.objects]
+            self.judge.place(self.client.objects)
+            self._ask_early(present[len(self.story.busy_query_ms) % len(present)])
 
     def _ask_early(self, question: Question) -> None:
         asked = time.monotonic()
@@ -105,16 +116,8 @@ class Session:
         right, _ = self.judge.is_right(question, result)
         if right and self.client.first_image_s is not None:
             self.story.first_correct_s = time.monotonic() - self.client.first_image_s
-            self._say(
-                f'first right answer {self.story.first_correct_s:.1f} s after the first image: "{question.phrase}"'
-            )
-
-    def settle(self) -> None:
-        """Wait until a snapshot stands on enough training after the scan, or for a bounded time."""
-        begin, deadline = self.client.status.step, time.monotonic() + SETTLE_TIMEOUT_S
-        while self.client.status.snapshot_step < begin + SETTLED_STEPS and time.monotonic() < deadline:
-            self._check()
-            rclpy.spin_once(self.client, timeout_sec=0.2)
+            first = self.story.first_correct_s
+            self._say(f'first right answer {first:.1f} s after the first image: "{question.phrase}"')
 
     def ask_all(self, questions: Sequence[Question]) -> None:
         """Ask every question, alone, and judge the answers."""

@@ -153,7 +153,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if rclpy.ok():
             raise
         return 0  # told to stop while it was starting
-    ended = run_node(node, node.close, threads=3)
+    ended = run_node(node, node.close)
     if not ended:
         os._exit(1)  # a thread that cannot be stopped would keep the process for ever
     return 0

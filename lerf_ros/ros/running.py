@@ -5,7 +5,8 @@ import signal
 from collections.abc import Callable, Sequence
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.experimental import EventsExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
@@ -25,17 +26,20 @@ def start_ros(args: Sequence[str] | None = None) -> None:
     rclpy.init(args=list(args) if args is not None else None)
 
 
-def run_node(node: Node, close: Callable[[], bool], threads: int) -> bool:
+def run_node(node: Node, close: Callable[[], bool]) -> bool:
     """Spin `node` until SIGINT, SIGTERM or a shutdown of the context, then call `close`, destroy the node and
     return what `close` did (whether all threads ended).
+
+    One thread, woken by events. rclpy's multi-threaded executor rebuilds its wait set for every message and spends a
+    whole core on 80 Hz of transforms, which the trainer then lacks.
 
     The spin has a time-out: a signal that arrives while rcl waits can otherwise go unnoticed. During `close` further
     SIGINTs are ignored; `ros2 launch` and process groups send a second one.
     """
-    executor: MultiThreadedExecutor | None = None
+    executor: Executor | None = None
     ended = False
     try:
-        executor = MultiThreadedExecutor(num_threads=threads)
+        executor = EventsExecutor()
         executor.add_node(node)
         while rclpy.ok():
             executor.spin_once(timeout_sec=0.5)

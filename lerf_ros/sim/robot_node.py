@@ -196,7 +196,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if rclpy.ok():
             raise
         return 0  # told to stop while it was starting
-    if not run_node(node, node.close, threads=4):
+    if not run_node(node, node.close):
         os._exit(1)  # a thread that cannot be stopped would keep the process for ever
     return 0
 
