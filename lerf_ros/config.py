@@ -2,7 +2,7 @@
 """The one place with defaults, units and ranges: a tree of frozen dataclasses.
 
 `config/lerf.yaml`, the node's ROS parameters and the command line are all read from here. A field's metadata holds its
-description and its range; `validate` and `from_dict` refuse anything else, naming the key and the remedy.
+description and its range; `from_flat` and `from_dict` refuse anything else, naming the key and the remedy.
 """
 
 import dataclasses

@@ -32,13 +32,19 @@ def run(
     the truth of the scene. Exit code 0: at least 6 present phrases found at the right place, an absent one of each kind
     rejected, and one object lifted 8 cm and held 2 s.
     """
+    from rclpy.executors import ExternalShutdownException
+
+    from lerf_ros.errors import LerfError
+
     began = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         report = _run(seed, out, began)
-    except (RuntimeError, TimeoutError) as error:
+        (out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    except (LerfError, OSError, RuntimeError, ValueError) as error:
         raise fail("demo", str(error)) from error
-    (out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    except (KeyboardInterrupt, ExternalShutdownException) as stop:
+        raise typer.Exit(130) from stop
     if as_json:
         sys.stdout.write(json.dumps(report) + "\n")
     else:
@@ -49,6 +55,7 @@ def run(
 
 def _run(seed: int, out: Path, began: float) -> dict[str, Any]:
     from lerf_ros.demo import processes
+    from lerf_ros.demo.processes import Process
 
     domain = processes.free_domain()
     env = processes.environment(domain, out / "logs")
@@ -59,13 +66,14 @@ def _run(seed: int, out: Path, began: float) -> dict[str, Any]:
     use_profile()
     spec = demo_scene(seed)
     _say(f"starting robot and node (ROS_DOMAIN_ID {domain}, logs in {out / 'logs'})")
-    node = processes.start_node(share_file("config", "sim_arm.yaml"), env, out / "logs")
-    robot = processes.start_robot(spec.seed, OBJECTS, env, out / "logs")
+    running: list[Process] = []
     try:
-        return _talk(seed, spec, out, began, node, robot)
+        running.append(processes.start_node(share_file("config", "sim_arm.yaml"), env, out / "logs"))
+        running.append(processes.start_robot(spec.seed, OBJECTS, env, out / "logs"))
+        return _talk(seed, spec, out, began, *running)
     finally:
-        robot.stop()
-        node.stop()
+        for process in running[::-1]:
+            process.stop()
 
 
 def _talk(seed: int, spec: "SceneSpec", out: Path, began: float, node: "Process", robot: "Process") -> dict[str, Any]:

@@ -2,14 +2,13 @@
 """`measure`: how well a saved map renders the views of a capture that were held out of it."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lerf_ros.apps.terminal import fail
+from lerf_ros.apps.terminal import fail, to_json
 
 
 def run(
@@ -39,7 +38,7 @@ def run(
         raise fail("measure", str(error)) from error
     result = {**dataclasses.asdict(found), "keyframes": snapshot.keyframes, "steps": snapshot.step}
     if as_json:
-        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.write(to_json(result))
         return
     for key, value in result.items():
         text = ", ".join(f"{v:.1f}" for v in value) if isinstance(value, (tuple, list)) else f"{value:.4g}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lerf_ros.core.query import PromptAnswer
     from lerf_ros.core.snapshot import FieldSnapshot
 
+PICTURES = (".png", ".jpg", ".jpeg")
 STYLES = {"FOUND": "bold green", "AMBIGUOUS": "yellow", "NOT_FOUND": "red", "STALE": "yellow"}
 PANEL = (640, 480)
 
@@ -41,8 +42,10 @@ def run(
     from lerf_ros.core.encoders import load_encoder
     from lerf_ros.core.mapfile import load_map, read_info
     from lerf_ros.core.query import QueryRequest, answer, heat_maps
-    from lerf_ros.errors import LerfError
+    from lerf_ros.errors import LerfError, MapFileError
 
+    if image and image.suffix.lower() not in PICTURES:
+        raise fail("query", f"--image {image}: the name must end in {', '.join(PICTURES)}")
     request = QueryRequest(tuple(phrases), tuple(negative or ()), within, plan_grasps=grasps)
     try:
         made_with = read_info(map_folder).config
@@ -52,6 +55,8 @@ def run(
         config = from_flat(stored)
         encoder = load_encoder(config.encoder)
         snapshot = load_map(map_folder, encoder)
+        if not len(snapshot.surface):
+            raise MapFileError(f"map {map_folder} has no surface points: nothing in it can be asked for")
         answers = answer(snapshot, request, encoder, config, snapshot.stamp_ns)
         heats = heat_maps(snapshot, request, encoder, config) if cloud or image else {}
         if cloud:

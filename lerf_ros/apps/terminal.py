@@ -2,8 +2,10 @@
 """What every verb shows and reads the same way: progress, errors, `--set section.key=value`."""
 
 import ast
+import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,6 +27,12 @@ def fail(verb: str, message: str) -> typer.Exit:
     """Print what is wrong and return the exit to raise (code 2)."""
     sys.stderr.write(f"{verb}: {message}\n")
     return typer.Exit(2)
+
+
+def to_json(document: Mapping[str, object], indent: int | None = None) -> str:
+    """Return JSON that every parser takes: a number that is not finite becomes null."""
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in document.items()}
+    return json.dumps(finite, indent=indent, allow_nan=False) + "\n"
 
 
 def overrides(assignments: Sequence[str]) -> dict[str, object]:

@@ -2,7 +2,6 @@
 """`train`: map a recorded capture offline, and say how well it renders views it has not seen."""
 
 import dataclasses
-import json
 import resource
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lerf_ros.apps.terminal import fail, overrides, progress
+from lerf_ros.apps.terminal import fail, overrides, progress, to_json
 
 if TYPE_CHECKING:
     from lerf_ros.config import Config
@@ -39,14 +38,14 @@ def run(
     from lerf_ros.errors import LerfError
 
     try:
+        _check_destinations(report, map_dir)
         result = _train(_Plan(dataset, seconds, holdout, map_dir, depth, seed, threads), overrides(set_ or []))
         if report is not None:
-            report.parent.mkdir(parents=True, exist_ok=True)
-            report.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            report.write_text(to_json(result, indent=1), encoding="utf-8")
     except (LerfError, OSError) as error:
         raise fail("train", str(error)) from error
     if as_json:
-        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.write(to_json(result))
     else:
         _show(result)
 
@@ -62,6 +61,18 @@ class _Plan:
     threads: int
 
 
+def _check_destinations(report: Path | None, map_dir: Path | None) -> None:
+    """Find out before the training, not after it, that its results cannot be written."""
+    from lerf_ros.core.mapfile import METADATA
+    from lerf_ros.errors import MapFileError
+
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.touch()
+    if map_dir is not None and map_dir.exists() and not (map_dir / METADATA).is_file():
+        raise MapFileError(f"{map_dir} exists and is no map; it is not overwritten")
+
+
 def _train(plan: _Plan, changes: dict[str, object]) -> dict[str, object]:
     from lerf_ros.config import from_flat
     from lerf_ros.core.encoders import load_encoder
@@ -69,14 +80,11 @@ def _train(plan: _Plan, changes: dict[str, object]) -> dict[str, object]:
     from lerf_ros.core.mapper import LerfMapper
     from lerf_ros.data.bounds import capture_workspace
     from lerf_ros.data.transforms_json import held_out_indices, read_capture
-    from lerf_ros.errors import DatasetError
     from lerf_ros.eval.reconstruction import RenderableMap, reconstruction
 
     capture = read_capture(plan.dataset)
-    if len(capture) - plan.holdout < 2:
-        raise DatasetError(f"{plan.dataset} has {len(capture)} frames: too few to hold out {plan.holdout}")
+    held = held_out_indices(len(capture), plan.holdout)
     images = [frame.load(plan.depth) for frame in capture]
-    held = held_out_indices(len(images), plan.holdout)
     train = [image for i, image in enumerate(images) if i not in held]
     config = from_flat({"train.seed": plan.seed, "keyframes.min_translation_m": 0.0, "keyframes.min_rotation_rad": 0.0})
     config = from_flat(changes, dataclasses.replace(config, workspace=capture_workspace(train)))

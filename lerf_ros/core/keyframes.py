@@ -72,17 +72,18 @@ class MotionGate:
         self._config = config
         self._last: dict[str, Float64[np.ndarray, "4 4"]] = {}
 
-    def accept(self, image: PosedImage) -> bool:
-        """Return whether `image` becomes a keyframe; if so it is the new reference of its camera."""
+    def has_moved(self, image: PosedImage) -> bool:
+        """Return whether `image` was taken from far enough away from its camera's reference (or is the first)."""
         last = self._last.get(image.camera)
-        if last is not None:
-            T_last_cam = invert(last) @ image.T_world_cam
-            moved = float(np.linalg.norm(T_last_cam[:3, 3])) >= self._config.min_translation_m
-            turned = rotation_angle(T_last_cam[:3, :3]) >= self._config.min_rotation_rad
-            if not (moved or turned):
-                return False
+        if last is None:
+            return True
+        T_last_cam = invert(last) @ image.T_world_cam
+        moved = float(np.linalg.norm(T_last_cam[:3, 3])) >= self._config.min_translation_m
+        return moved or rotation_angle(T_last_cam[:3, :3]) >= self._config.min_rotation_rad
+
+    def remember(self, image: PosedImage) -> None:
+        """Make `image` the new reference of its camera."""
         self._last[image.camera] = image.T_world_cam
-        return True
 
     def reset(self) -> None:
         """Forget all references: the next frame of every camera is accepted."""

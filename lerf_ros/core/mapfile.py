@@ -11,6 +11,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -70,13 +71,13 @@ def map_path(folder: Path, name: str) -> Path:
     Raises:
         MapFileError: the name is empty or would lead out of the folder.
     """
-    if not name or name != Path(name).name or name.startswith(".") or "\0" in name:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise MapFileError(f"{name!r} is no map name: use letters, digits, '-' and '_', without folders")
     return folder / name
 
 
 def save_map(snapshot: FieldSnapshot, path: Path, config: Config) -> None:
-    """Write the snapshot to the folder `path`; a map already there is replaced in one step.
+    """Write the snapshot to the folder `path`; a map already there is replaced (by two renames).
 
     Raises:
         MapFileError: `path` holds something that is no map, or it cannot be written.
@@ -185,7 +186,12 @@ def _swap(new: Path, path: Path) -> None:
     old = path.with_name(new.name + ".old")
     if path.exists():
         path.rename(old)
-    new.rename(path)
+    try:
+        new.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
     _sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 

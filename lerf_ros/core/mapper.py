@@ -45,18 +45,19 @@ class LerfMapper:
 
     def prepare(self, image: PosedImage) -> Keyframe | None:
         """Return a keyframe with its feature pyramid, or None if the camera has not moved enough since the last."""
-        if not self._gate.accept(image):
+        if not self._gate.has_moved(image):
             return None
         pyramid = None if self.encoder is None else build_pyramid(self.encoder, image.rgb, self.config.pyramid)
+        self._gate.remember(image)  # only now: a frame that could not be embedded must not count as seen
         return Keyframe(next(self._ids), image, pyramid)
 
     def add(self, keyframe: Keyframe) -> None:
         """Take a keyframe into the map; the most redundant one leaves when the budget is spent."""
+        self.trainer.add(keyframe)  # before the store: what this refuses must not be drawn from
         evicted = self.store.add(keyframe)
         if evicted is not None:
             self.trainer.remove(evicted)
             self._rendered.pop(evicted.id, None)
-        self.trainer.add(keyframe)
         if keyframe.image.depth_m is not None:
             self._surface.add(keyframe.image, keyframe.image.depth_m)
 

@@ -145,6 +145,17 @@ class RadianceTrainer:
         return rendering.interval_lengths(t, torch.full((len(t),), self._train.far_m))
 
     @torch.no_grad()
+    def forget(self, slot: int) -> None:
+        """Clear a row of the corrections, and what the optimiser remembers of it, for another keyframe's use."""
+        for correction in (self.exposure, self.refinement):
+            if correction is not None:
+                correction.table[slot] = 0.0
+                state = self._adam.state.get(correction.table, {})
+                for name in ("exp_avg", "exp_avg_sq"):
+                    if name in state:
+                        state[name][slot] = 0.0
+
+    @torch.no_grad()
     def _update_density_grid(self) -> None:
         cells, unit = self.density_grid.draw_cells(GRID_UPDATE_CELLS, self._rng)
         density, _ = self.field.unit_density(torch.from_numpy(unit))

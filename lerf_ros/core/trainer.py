@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from lerf_ros.config import Config
 from lerf_ros.core.batches import draw_pixels
@@ -39,22 +38,20 @@ class Trainer:
         self.radiance = RadianceTrainer(config, self.workers)
         self.language = None if embed_dim is None else LanguageTrainer(config, embed_dim, self.radiance, self.workers)
         self._slots: dict[int, int] = {}
-        self._free = list(range(config.keyframes.max_count + 1))
+        self._free = list(range(config.keyframes.max_count + 1))  # one more: a new one is added before one leaves
         self.steps = 0
 
     def add(self, keyframe: Keyframe) -> None:
         """Give a keyframe its exposure row and its place in the pyramid bank."""
-        self._slots[keyframe.id] = self._free.pop(0)
         if self.language is not None and keyframe.pyramid is not None:
             self.language.bank.add(keyframe.id, keyframe.pyramid)
+        self._slots[keyframe.id] = self._free.pop(0)
 
     def remove(self, keyframe: Keyframe) -> None:
         """Forget an evicted keyframe; what was learned from it stays until others overwrite it."""
         slot = self._slots.pop(keyframe.id)
         self._free.append(slot)
-        if self.radiance.exposure is not None:
-            with torch.no_grad():
-                self.radiance.exposure.table[slot] = 0.0
+        self.radiance.forget(slot)
         if self.language is not None and keyframe.pyramid is not None:
             self.language.bank.remove(keyframe.id)
 

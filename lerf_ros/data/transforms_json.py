@@ -105,7 +105,13 @@ def read_capture(folder: Path) -> tuple[Frame, ...]:
 
 
 def held_out_indices(count: int, holdout: int) -> list[int]:
-    """Return `holdout` indices spread evenly over `count` frames: the views that measurements are made on."""
+    """Return `holdout` indices spread evenly over `count` frames: the views that measurements are made on.
+
+    Raises:
+        DatasetError: fewer than two frames would be left.
+    """
+    if holdout and count - holdout < 2:
+        raise DatasetError(f"{count} frames are too few to hold out {holdout}")
     return [int((i + 0.5) * count / holdout) for i in range(holdout)]
 
 

@@ -89,9 +89,9 @@ def cloud_from_above(
         cv2.circle(out, at, 3, tuple(int(c) for c in colours[i]), -1)
     for name, where in labels:
         x, y, _ = _oblique((where - centre)[None])[0]
-        (width, height), _ = cv2.getTextSize(name, FONT, 0.5, 1)
+        (width, _), _ = cv2.getTextSize(name, FONT, 0.5, 1)
         left, base = int(size[1] / 2 + scale * x) - width // 2, int(size[0] / 2 - scale * y) + 62
-        cv2.rectangle(out, (left - 4, base - height - 4), (left + width + 4, base + 5), PAPER, -1)
+        cv2.putText(out, name, (left, base), FONT, 0.5, PAPER, 5, cv2.LINE_AA)
         cv2.putText(out, name, (left, base), FONT, 0.5, INK, 1, cv2.LINE_AA)
     return out
 

@@ -56,9 +56,10 @@ def camera_model(info: CameraInfo) -> CameraModel:
 
 def _distortion(info: CameraInfo) -> tuple[float, ...]:
     coefficients = tuple(float(d) for d in info.d)
-    if not any(coefficients) and all(map(math.isfinite, coefficients)):
+    none = not any(coefficients) and all(map(math.isfinite, coefficients))
+    if none and info.distortion_model in ("", *MODELS):
         return ()
-    if info.distortion_model not in MODELS:
+    if info.distortion_model not in MODELS:  # of a fisheye even zero coefficients are no pinhole
         raise IntrinsicsError(
             "distortion_model",
             f"distortion model {info.distortion_model!r} is not one of {', '.join(MODELS)}: publish rectified images "

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import rclpy
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import QoSMessageLostInfo, QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidHandle
@@ -23,7 +22,7 @@ from lerf_ros.msg import Status
 from lerf_ros.ros import log_bridge, params
 from lerf_ros.ros.ingest import Frame, Ingest, nanoseconds
 from lerf_ros.ros.query_service import QueryService
-from lerf_ros.ros.running import RCLError, run_node, start_ros
+from lerf_ros.ros.running import BAD_ARGUMENTS, RCLError, run_node, start_ros
 from lerf_ros.ros.save_service import SaveMapService
 from lerf_ros.ros.selfcheck import SelfCheck
 from lerf_ros.ros.status import status_message
@@ -80,28 +79,26 @@ class LerfNode(Node):
 
     def _offer(self) -> None:
         query = QueryService(self.config, self.encoder, self.loop.snapshot, self.transforms, self.now_ns)
-        self.create_service(Query, "~/query", query, callback_group=MutuallyExclusiveCallbackGroup())
+        self.create_service(Query, "~/query", query)
         save = SaveMapService(self.config, lambda: self.loop.command(self.mapper.publish))
-        self.create_service(SaveMap, "~/save_map", save, callback_group=MutuallyExclusiveCallbackGroup())
+        self.create_service(SaveMap, "~/save_map", save)
         self._status = self.create_publisher(Status, "~/status", 1)
         self.create_timer(
             self.config.runtime.status_period_s,
             self._publish_status,
-            callback_group=MutuallyExclusiveCallbackGroup(),
             clock=Clock(clock_type=ClockType.STEADY_TIME),  # goes on when simulated time stands still
         )
 
     def _subscribe(self) -> None:
         config = self.config.input
-        group = MutuallyExclusiveCallbackGroup()
         qos = QoSProfile(
             depth=config.queue_depth,
             history=HistoryPolicy.KEEP_LAST,
             reliability=ReliabilityPolicy[config.reliability.upper()],
         )
         if config.pose_source == "pose":
-            PoseListener(self, self.transforms, group, qos, config.world_frame, self._refuse_pose)
-        TransformListener(self, self.transforms, MutuallyExclusiveCallbackGroup(), self.now_ns, self._refuse_pose)
+            PoseListener(self, self.transforms, qos, config.world_frame, self._refuse_pose)
+        TransformListener(self, self.transforms, self.now_ns, self._refuse_pose)
         topics = {"image": Image, "camera_info": CameraInfo} | ({"depth": Image} if config.use_depth else {})
         for name, kind in topics.items():
             events = SubscriptionEventCallbacks(
@@ -109,7 +106,7 @@ class LerfNode(Node):
                 message_lost=partial(self._on_lost, name),
             )
             self.create_subscription(
-                kind, name, partial(self._on_message, name), qos, callback_group=group, event_callbacks=events
+                kind, name, partial(self._on_message, name), qos, event_callbacks=events
             )
 
     def _on_qos_mismatch(self, topic: str, event: QoSRequestedIncompatibleQoSInfo) -> None:
@@ -142,10 +139,10 @@ class LerfNode(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; return the exit code."""
-    start_ros(args)
     try:
+        start_ros(args)
         node = LerfNode()
-    except LerfError as error:
+    except (LerfError, *BAD_ARGUMENTS) as error:
         sys.stderr.write(f"lerf cannot start: {error}\n")
         rclpy.try_shutdown()
         return 2

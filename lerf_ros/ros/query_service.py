@@ -55,9 +55,8 @@ class QueryService:
         response.header.frame_id = request.target_frame or world
         if snapshot is not None:
             response.training_step = snapshot.step
-            stamp = response.map_stamp
-            stamp.sec, stamp.nanosec = divmod(snapshot.stamp_ns, 1_000_000_000)
-            response.header.stamp = response.map_stamp
+            for stamp in (response.map_stamp, response.header.stamp):
+                stamp.sec, stamp.nanosec = divmod(snapshot.stamp_ns, 1_000_000_000)
         try:
             T_target_world = self._target(request.target_frame, response.header)
             answers = answer(snapshot, self._request(request), self._encoder, self._config, self._now_ns())

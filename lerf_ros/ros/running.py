@@ -5,7 +5,8 @@ import signal
 from collections.abc import Callable, Sequence
 
 import rclpy
-from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.exceptions import ParameterException
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
 from rclpy.experimental import EventsExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
@@ -13,6 +14,12 @@ from rclpy.node import Node
 from lerf_ros.ros.transport import use_profile
 
 RCLError: type[Exception] = rclpy_implementation.RCLError
+BAD_ARGUMENTS: tuple[type[Exception], type[Exception], type[Exception]] = (
+    rclpy_implementation.RCLInvalidROSArgsError,
+    rclpy_implementation.UnknownROSArgsError,
+    ParameterException,
+)
+"""What a wrong command line or parameter file raises."""
 
 
 def start_ros(args: Sequence[str] | None = None) -> None:
@@ -26,12 +33,13 @@ def start_ros(args: Sequence[str] | None = None) -> None:
     rclpy.init(args=list(args) if args is not None else None)
 
 
-def run_node(node: Node, close: Callable[[], bool]) -> bool:
+def run_node(node: Node, close: Callable[[], bool], threads: int = 1) -> bool:
     """Spin `node` until SIGINT, SIGTERM or a shutdown of the context, then call `close`, destroy the node and
     return what `close` did (whether all threads ended).
 
-    One thread, woken by events. rclpy's multi-threaded executor rebuilds its wait set for every message and spends a
-    whole core on 80 Hz of transforms, which the trainer then lacks.
+    One thread is woken by events: rclpy's multi-threaded executor rebuilds its wait set for every message and spends a
+    whole core on 80 Hz of transforms, which the trainer then lacks. Several are for a node that receives little and
+    has services that take long.
 
     The spin has a time-out: a signal that arrives while rcl waits can otherwise go unnoticed. During `close` further
     SIGINTs are ignored; `ros2 launch` and process groups send a second one.
@@ -39,7 +47,7 @@ def run_node(node: Node, close: Callable[[], bool]) -> bool:
     executor: Executor | None = None
     ended = False
     try:
-        executor = EventsExecutor()
+        executor = EventsExecutor() if threads == 1 else MultiThreadedExecutor(num_threads=threads)
         executor.add_node(node)
         while rclpy.ok():
             executor.spin_once(timeout_sec=0.5)

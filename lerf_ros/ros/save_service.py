@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`~/save_map`: the trainer freezes the map between two steps, this thread writes it. Never raises."""
+"""`~/save_map`: the trainer freezes the map between two steps, the executor's thread writes it. Never raises."""
 
 import logging
 from collections.abc import Callable
@@ -31,12 +31,14 @@ class SaveMapService:
         """Fill the response; whatever goes wrong is its message."""
         try:
             path = map_path(Path(self._config.runtime.maps_dir).expanduser().resolve(), request.name)
-            snapshot = self._freeze().result(self._config.runtime.command_timeout_s)
+            frozen = self._freeze()
+            snapshot = frozen.result(self._config.runtime.command_timeout_s)
             if snapshot is None:
                 raise MapFileError("there is no map yet: no keyframe has come")
             save_map(snapshot, path, self._config)
             response.success, response.path, response.training_step = True, str(path), snapshot.step
         except TimeoutError:
+            frozen.cancel()
             response.message = f"training did not pause within {self._config.runtime.command_timeout_s:g} s; try again"
         except LerfError as error:
             response.message = str(error)

@@ -18,6 +18,9 @@ from lerf_ros.errors import PoseError
 MAX_DEPTH = 100  # frames in a chain; a longer one is a loop
 
 
+JUMP_BACK_NS = 1_000_000_000  # later than this a transform is not late, time has gone back
+
+
 @dataclass
 class _Edge:
     """Pose history of one frame in its parent; a static one has a single entry."""
@@ -31,7 +34,7 @@ class _Edge:
         if self.static:
             self.stamps_ns, self.poses = [stamp_ns], [T_parent_child]
             return
-        if self.stamps_ns and stamp_ns < self.stamps_ns[-1] - cache_ns:  # time has jumped back: a bag starts again
+        if self.stamps_ns and stamp_ns < self.stamps_ns[-1] - JUMP_BACK_NS:  # time has jumped back: a bag starts again
             self.stamps_ns, self.poses = [], []
         at = bisect.bisect_left(self.stamps_ns, stamp_ns)
         if at < len(self.stamps_ns) and self.stamps_ns[at] == stamp_ns:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 from geometry_msgs.msg import Pose, PoseStamped
 from jaxtyping import Float64
-from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from tf2_msgs.msg import TFMessage
@@ -35,13 +34,13 @@ class TransformListener:
     """Writes every transform that arrives into a buffer; one that cannot be used goes to `refuse`, the rest go on."""
 
     def __init__(
-        self, node: Node, buffer: TfBuffer, group: CallbackGroup, now_ns: Callable[[], int], refuse: Refuse
+        self, node: Node, buffer: TfBuffer, now_ns: Callable[[], int], refuse: Refuse
     ) -> None:
         self._buffer = buffer
         self._now_ns = now_ns
         self._refuse = refuse
-        node.create_subscription(TFMessage, "/tf", self._on_dynamic, DYNAMIC, callback_group=group)
-        node.create_subscription(TFMessage, "/tf_static", self._on_static, STATIC, callback_group=group)
+        node.create_subscription(TFMessage, "/tf", self._on_dynamic, DYNAMIC)
+        node.create_subscription(TFMessage, "/tf_static", self._on_static, STATIC)
 
     def _on_dynamic(self, message: TFMessage) -> None:
         self._take(message, static=False)
@@ -71,12 +70,12 @@ class PoseListener:
     """Writes the poses of the `pose` topic into a buffer. They must be poses of the camera's optical frame."""
 
     def __init__(
-        self, node: Node, buffer: TfBuffer, group: CallbackGroup, qos: QoSProfile, world_frame: str, refuse: Refuse
+        self, node: Node, buffer: TfBuffer, qos: QoSProfile, world_frame: str, refuse: Refuse
     ) -> None:
         self._buffer = buffer
         self._world_frame = world_frame
         self._refuse = refuse
-        node.create_subscription(PoseStamped, "pose", self._on_pose, qos, callback_group=group)
+        node.create_subscription(PoseStamped, "pose", self._on_pose, qos)
 
     def _on_pose(self, message: PoseStamped) -> None:
         try:

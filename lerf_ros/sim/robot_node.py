@@ -7,6 +7,7 @@ python -m lerf_ros.sim.robot_node --ros-args -p seed:=3
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -49,6 +50,7 @@ _LATCHED: Final = QoSProfile(
 )
 _CAMERA: Final = QoSProfile(depth=5, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 _COMMAND_S: Final = 180.0
+_POLL_S: Final = 0.1
 _NO_RETURN_M: Final = 10.0
 _LIMITS: Final = {
     "target.width_m": (0.0, 0.08),
@@ -134,12 +136,16 @@ class SimRobot(Node):
             rclpy.try_shutdown()
 
     def _perform(self, make: Callable[[Arm], Program]) -> Outcome:
-        """Hands a program to the simulation and waits for its outcome, in the service's own thread."""
+        """Hands a program to the simulation and waits for its outcome, at most `_COMMAND_S` and while ROS runs."""
         future: Future[Outcome] = self._simulation.submit(make)
-        try:
-            return future.result(_COMMAND_S)
-        except FutureTimeoutError:
-            return Outcome(False, f"not finished after {_COMMAND_S:.0f} s")
+        deadline = time.monotonic() + _COMMAND_S
+        while rclpy.ok() and time.monotonic() < deadline:
+            try:
+                return future.result(_POLL_S)
+            except FutureTimeoutError:
+                if self._simulation.fault:
+                    return Outcome(False, f"the simulation stopped: {self._simulation.fault}")
+        return Outcome(False, f"not finished after {_COMMAND_S:.0f} s" if rclpy.ok() else "shutting down")
 
     def _trigger(self, response: Trigger.Response, outcome: Outcome) -> Trigger.Response:
         response.success, response.message = outcome.success, outcome.message
@@ -196,7 +202,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if rclpy.ok():
             raise
         return 0  # told to stop while it was starting
-    if not run_node(node, node.close):
+    if not run_node(node, node.close, threads=4):
         os._exit(1)  # a thread that cannot be stopped would keep the process for ever
     return 0
 

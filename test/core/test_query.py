@@ -171,7 +171,7 @@ def test_not_ready_says_how_much_is_there(snapshot: FieldSnapshot) -> None:
     assert (found.status, bad.status) == (Status.NOT_READY, Status.BAD_REQUEST)
     assert "2 of at least 6 keyframes" in found.message
     early = dataclasses.replace(snapshot, step=17)
-    assert "17 of at least 300 steps" in ask(early, "ball")[0].message
+    assert "17 of at least 200 steps" in ask(early, "ball")[0].message
     unseen = dataclasses.replace(snapshot, surface=dataclasses.replace(
         snapshot.surface, views=np.ones_like(snapshot.surface.views)))  # fmt: skip
     assert "seen by 3 keyframes" in ask(unseen, "ball")[0].message
