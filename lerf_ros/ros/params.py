@@ -9,7 +9,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from lerf_ros.config import Config, from_flat, options, to_flat
-from lerf_ros.options import Option, Value
+from lerf_ros.options import Option
 
 ROS_OWN = ("use_sim_time", "start_type_description_service")  # declared by rclpy itself
 ROS_OWN_PREFIX = "qos_overrides."
@@ -62,12 +62,3 @@ def descriptor(opt: Option) -> ParameterDescriptor:
     elif opt.type is tuple:
         made.additional_constraints = f"each in [{opt.ge}, {opt.le}]"
     return made
-
-
-def parameter_file(config: Config) -> dict[str, dict[str, dict[str, Value | list[Any]]]]:
-    """Return the nested mapping of a ROS parameter file without its node name: `{section: {key: value}}`."""
-    tree: dict[str, Any] = {}
-    for key, value in to_flat(config).items():
-        section, name = key.split(".")
-        tree.setdefault(section, {})[name] = list(value) if isinstance(value, tuple) else value
-    return tree

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
-from rclpy.experimental import EventsExecutor
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
@@ -47,7 +46,7 @@ def run_node(node: Node, close: Callable[[], bool], threads: int = 1) -> bool:
     executor: Executor | None = None
     ended = False
     try:
-        executor = EventsExecutor() if threads == 1 else MultiThreadedExecutor(num_threads=threads)
+        executor = _one_thread() if threads == 1 else MultiThreadedExecutor(num_threads=threads)
         executor.add_node(node)
         while rclpy.ok():
             executor.spin_once(timeout_sec=0.5)
@@ -64,3 +63,12 @@ def run_node(node: Node, close: Callable[[], bool], threads: int = 1) -> bool:
         node.destroy_node()
         rclpy.try_shutdown()
     return ended
+
+
+def _one_thread() -> Executor:
+    """Return the events executor where this rclpy has one; the older single-threaded one costs more CPU."""
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor()
+    return EventsExecutor()
