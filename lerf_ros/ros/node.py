@@ -2,7 +2,6 @@
 """The node `lerf`: declares parameters, subscribes, hands everything on. All work happens in the mapping loop."""
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +9,6 @@ from functools import partial
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import QoSMessageLostInfo, QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
-from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -22,7 +20,7 @@ from lerf_ros.msg import Status
 from lerf_ros.ros import log_bridge, params
 from lerf_ros.ros.ingest import Frame, Ingest, nanoseconds
 from lerf_ros.ros.query_service import QueryService
-from lerf_ros.ros.running import BAD_ARGUMENTS, RCLError, run_node, start_ros
+from lerf_ros.ros.running import run_program
 from lerf_ros.ros.save_service import SaveMapService
 from lerf_ros.ros.selfcheck import SelfCheck
 from lerf_ros.ros.status import status_message
@@ -139,21 +137,7 @@ class LerfNode(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; return the exit code."""
-    try:
-        start_ros(args)
-        node = LerfNode()
-    except (LerfError, *BAD_ARGUMENTS) as error:
-        sys.stderr.write(f"lerf cannot start: {error}\n")
-        rclpy.try_shutdown()
-        return 2
-    except (RCLError, InvalidHandle):
-        if rclpy.ok():
-            raise
-        return 0  # told to stop while it was starting
-    ended = run_node(node, node.close)
-    if not ended:
-        os._exit(1)  # a thread that cannot be stopped would keep the process for ever
-    return 0
+    return run_program("lerf", LerfNode, LerfNode.close, (LerfError,), args)
 
 
 if __name__ == "__main__":

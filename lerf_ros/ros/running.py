@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spins a node until it is told to stop, and gets out cleanly whichever way that comes."""
+"""Starts a node, spins it until it is told to stop, and gets out cleanly whichever way that comes."""
 
+import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import rclpy
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from lerf_ros.ros.transport import use_profile
 
+N = TypeVar("N", bound=Node)
 RCLError: type[Exception] = rclpy_implementation.RCLError
 BAD_ARGUMENTS: tuple[type[Exception], type[Exception], type[Exception]] = (
     rclpy_implementation.RCLInvalidROSArgsError,
@@ -19,6 +23,46 @@ BAD_ARGUMENTS: tuple[type[Exception], type[Exception], type[Exception]] = (
     ParameterException,
 )
 """What a wrong command line or parameter file raises."""
+
+
+def run_program(
+    name: str,
+    make: Callable[[], N],
+    close: Callable[[N], bool],
+    refusals: tuple[type[Exception], ...],
+    args: Sequence[str] | None = None,
+    threads: int = 1,
+) -> int:
+    """Initialise ROS, make a node, spin it until SIGINT or SIGTERM, and return the exit code.
+
+    Args:
+        name: what the message on stderr calls the program.
+        make: constructs the node.
+        close: ends what the node started; returns whether it ended.
+        refusals: what `make` raises when the node cannot start; said in one line, exit code 2.
+        args: the command line; None: the process's own.
+        threads: as `run_node`.
+    """
+    try:
+        start_ros(args)
+        node = make()
+    except BAD_ARGUMENTS as error:
+        return _refuse(name, error)
+    except (RCLError, InvalidHandle):
+        if rclpy.ok():
+            raise
+        return 0  # told to stop while it was starting
+    except refusals as error:
+        return _refuse(name, error)
+    if not run_node(node, lambda: close(node), threads):
+        os._exit(1)  # a thread that cannot be stopped would keep the process for ever
+    return 0
+
+
+def _refuse(name: str, error: Exception) -> int:
+    sys.stderr.write(f"{name} cannot start: {error}\n")
+    rclpy.try_shutdown()
+    return 2
 
 
 def start_ros(args: Sequence[str] | None = None) -> None:

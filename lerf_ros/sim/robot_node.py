@@ -4,7 +4,6 @@
 python -m lerf_ros.sim.robot_node --ros-args -p seed:=3
 """
 
-import os
 import sys
 import threading
 import time
@@ -29,7 +28,7 @@ from lerf_ros.errors import LerfError
 from lerf_ros.ros.cameras import info_from_intrinsics
 from lerf_ros.ros.images import image_from_depth, image_from_rgb
 from lerf_ros.ros.log_bridge import install
-from lerf_ros.ros.running import RCLError, run_node, start_ros
+from lerf_ros.ros.running import run_program
 from lerf_ros.sim import messages
 from lerf_ros.sim.arm import Arm, Outcome, Program, home_program
 from lerf_ros.sim.arm_model import LINKS
@@ -191,20 +190,7 @@ class SimRobot(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the robot until SIGINT or SIGTERM; returns the exit code."""
-    start_ros(args)
-    try:
-        node = SimRobot()
-    except RuntimeError as error:
-        sys.stderr.write(f"sim_robot cannot start: {error}\n")
-        rclpy.try_shutdown()
-        return 2
-    except (KeyboardInterrupt, RCLError):
-        if rclpy.ok():
-            raise
-        return 0  # told to stop while it was starting
-    if not run_node(node, node.close, threads=4):
-        os._exit(1)  # a thread that cannot be stopped would keep the process for ever
-    return 0
+    return run_program("sim_robot", SimRobot, SimRobot.close, (RuntimeError,), args, threads=4)
 
 
 if __name__ == "__main__":

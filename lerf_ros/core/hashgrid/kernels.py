@@ -28,6 +28,17 @@ def _row(ix: int, iy: int, iz: int, resolution: int, size: int, dense: bool) -> 
 
 @_inline
 @no_type_check
+def _cell(x: Array, n: int, scale: float) -> tuple[int, int, int, float, float, float]:
+    """Lower corner (uint32) of the cell that holds point n, and where in the cell it lies."""
+    px = x[n, 0] * scale + np.float32(0.5)
+    py = x[n, 1] * scale + np.float32(0.5)
+    pz = x[n, 2] * scale + np.float32(0.5)
+    ix, iy, iz = np.uint32(px), np.uint32(py), np.uint32(pz)
+    return ix, iy, iz, px - np.float32(ix), py - np.float32(iy), pz - np.float32(iz)
+
+
+@_inline
+@no_type_check
 def _weight(fx: float, fy: float, fz: float, c: int) -> float:
     """Trilinear weight of corner `c` of a cell."""
     return (fx if c & 1 else 1 - fx) * (fy if c & 2 else 1 - fy) * (fz if c & 4 else 1 - fz)
@@ -55,11 +66,7 @@ def _encode_pair(
     r, m = np.uint32(resolution), np.uint32(size)
     dense = resolution**3 <= size
     for n in range(x.shape[0]):
-        px = x[n, 0] * scale + np.float32(0.5)
-        py = x[n, 1] * scale + np.float32(0.5)
-        pz = x[n, 2] * scale + np.float32(0.5)
-        ix, iy, iz = np.uint32(px), np.uint32(py), np.uint32(pz)
-        fx, fy, fz = px - np.float32(ix), py - np.float32(iy), pz - np.float32(iz)
+        ix, iy, iz, fx, fy, fz = _cell(x, n, scale)
         a = np.float32(0)
         b = np.float32(0)
         for c in range(8):
@@ -93,11 +100,7 @@ def _scatter_pair(
     r, m = np.uint32(resolution), np.uint32(size)
     dense = resolution**3 <= size
     for n in range(x.shape[0]):
-        px = x[n, 0] * scale + np.float32(0.5)
-        py = x[n, 1] * scale + np.float32(0.5)
-        pz = x[n, 2] * scale + np.float32(0.5)
-        ix, iy, iz = np.uint32(px), np.uint32(py), np.uint32(pz)
-        fx, fy, fz = px - np.float32(ix), py - np.float32(iy), pz - np.float32(iz)
+        ix, iy, iz, fx, fy, fz = _cell(x, n, scale)
         a = grad_out[n, first]
         b = grad_out[n, first + 1]
         for c in range(8):
@@ -131,11 +134,7 @@ def _differentiate_pair(
     r, m = np.uint32(resolution), np.uint32(size)
     dense = resolution**3 <= size
     for n in range(x.shape[0]):
-        px = x[n, 0] * scale + np.float32(0.5)
-        py = x[n, 1] * scale + np.float32(0.5)
-        pz = x[n, 2] * scale + np.float32(0.5)
-        ix, iy, iz = np.uint32(px), np.uint32(py), np.uint32(pz)
-        fx, fy, fz = px - np.float32(ix), py - np.float32(iy), pz - np.float32(iz)
+        ix, iy, iz, fx, fy, fz = _cell(x, n, scale)
         dx = np.float32(0)
         dy = np.float32(0)
         dz = np.float32(0)
