@@ -23,17 +23,18 @@ def run(
     Example: python -m lerf_ros replay CAPTURE --holdout 8 --stamps recorded ...; then measure maps/replayed CAPTURE
     """
     from lerf_ros.config import from_flat
+    from lerf_ros.core.field_view import FieldView
     from lerf_ros.core.mapfile import load_map, read_info
     from lerf_ros.data.transforms_json import held_out_indices, read_capture
     from lerf_ros.errors import LerfError
-    from lerf_ros.eval.reconstruction import RenderableMap, reconstruction
+    from lerf_ros.eval.reconstruction import reconstruction
 
     try:
         info = read_info(map_dir)
         snapshot = load_map(map_dir, None)
         capture = read_capture(dataset)
         images = [capture[i].load() for i in held_out_indices(len(capture), holdout)]
-        found = reconstruction(RenderableMap(snapshot.weights, from_flat(info.config), threads), images)
+        found = reconstruction(FieldView(snapshot.weights, from_flat(info.config), threads=threads), images)
     except LerfError as error:
         raise fail("measure", str(error)) from error
     result = {**dataclasses.asdict(found), "keyframes": snapshot.keyframes, "steps": snapshot.step}

@@ -76,11 +76,12 @@ def _check_destinations(report: Path | None, map_dir: Path | None) -> None:
 def _train(plan: _Plan, changes: dict[str, object]) -> dict[str, object]:
     from lerf_ros.config import from_flat
     from lerf_ros.core.encoders import load_encoder
+    from lerf_ros.core.field_view import FieldView
     from lerf_ros.core.mapfile import save_map
     from lerf_ros.core.mapper import LerfMapper
     from lerf_ros.data.bounds import capture_workspace
     from lerf_ros.data.transforms_json import held_out_indices, read_capture
-    from lerf_ros.eval.reconstruction import RenderableMap, reconstruction
+    from lerf_ros.eval.reconstruction import reconstruction
 
     capture = read_capture(plan.dataset)
     held = held_out_indices(len(capture), plan.holdout)
@@ -93,7 +94,7 @@ def _train(plan: _Plan, changes: dict[str, object]) -> dict[str, object]:
     mapper = LerfMapper(config, load_encoder(config.encoder))
     sys.stderr.write(f"encoder: {mapper.encoder.name if mapper.encoder else 'none'}\n")
     times = _fit(mapper, train, plan)
-    found = reconstruction(RenderableMap(mapper.weights(), config, plan.threads), [images[i] for i in held])
+    found = reconstruction(FieldView(mapper.weights(), config, threads=plan.threads), [images[i] for i in held])
     if plan.map_dir is not None:
         snapshot = mapper.publish()
         if snapshot is not None:

@@ -110,7 +110,8 @@ class LerfMapper:
         """Return a copy of all that was learned, by name.
 
         `radiance.*`, `exposure.*`, `refinement.*`, `language.*` are module states, `density_grid` the sampler's table;
-        `keyframes.stamp_ns`, `keyframes.slot` and `keyframes.T_world_cam` tell which row of the corrections is whose.
+        `keyframes.stamp_ns`, `keyframes.slot` and `keyframes.T_world_cam` tell which row of the corrections is whose;
+        `keyframes.intrinsics` holds fx, fy, cx, cy, width, height of each, pixels.
         """
         radiance, language = self.trainer.radiance, self.trainer.language
         modules: dict[str, torch.nn.Module | None] = {
@@ -130,6 +131,9 @@ class LerfMapper:
         out["keyframes.stamp_ns"] = np.array([frame.image.stamp_ns for frame in frames], np.int64)
         out["keyframes.slot"] = np.array([self.trainer.slot(frame) for frame in frames], np.int64)
         out["keyframes.T_world_cam"] = np.array([f.image.T_world_cam for f in frames], np.float64).reshape(-1, 4, 4)
+        cameras = [f.image.intrinsics for f in frames]
+        rows = [(c.fx, c.fy, c.cx, c.cy, c.width, c.height) for c in cameras]
+        out["keyframes.intrinsics"] = np.array(rows, np.float64).reshape(-1, 6)
         return out
 
     def reset(self) -> None:
