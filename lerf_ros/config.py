@@ -5,14 +5,12 @@
 description and its range; `from_flat` and `from_dict` refuse anything else, naming the key and the remedy.
 """
 
-import dataclasses
-import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from lerf_ros.errors import ConfigError
-from lerf_ros.options import Option, Value, check, option
+from lerf_ros.options import Option, Value, flattened, leaf, option, replaced, tree_options
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,12 @@ class EncoderConfig:
     pretrained: str = option("", "open_clip pretrained tag or checkpoint path, for a plain open_clip name")
     device: str = option("cpu", "torch device of the encoder")
     batch_size: int = option(128, "Crops encoded at once", ge=1, le=4096)
+    regulariser: str = option(
+        "auto",
+        "Patch features of the DINO loss (train.dino_weight): 'dino', the encoder's own, or dino when its file is given",
+        choices=("auto", "dino", "encoder", "none"),
+    )
+    regulariser_weights: str = option("", "File with the weights of DINO ViT-S/8 (never fetched)")
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,12 @@ class FieldConfig:
     min_resolution: int = option(16, "Cells a side of its coarsest level", ge=2, le=1024)
     max_resolution: int = option(1024, "Cells a side of its finest level", ge=2, le=65536)
     hidden: int = option(32, "Width of the density and colour networks", ge=8, le=512)
-    language_levels: int = option(8, "Levels of the language grid", ge=1, le=32)
+    language_grids: int = option(1, "Language grids: one, or a coarse and a fine one (LERF's code)", ge=1, le=2)
+    language_levels: int = option(8, "Levels of a language grid", ge=1, le=32)
     language_features: int = option(4, "Features a level of it", ge=1, le=8)
     language_log2_table: int = option(15, "log2 of its rows a level", ge=8, le=24)
-    language_max_resolution: int = option(512, "Cells a side of its finest level", ge=2, le=65536)
+    language_split_resolution: int = option(128, "Where two grids meet, cells a side", ge=2, le=65536)
+    language_max_resolution: int = option(512, "Cells a side of the finest language level", ge=2, le=65536)
     language_hidden: int = option(128, "Width of the language network", ge=16, le=1024)
     language_layers: int = option(2, "Hidden layers of the language network", ge=1, le=8)
     appearance: bool = option(True, "Learn a per-keyframe exposure (gain and offset a channel)")
@@ -116,7 +122,10 @@ class TrainConfig:
     depth_rays: int = option(512, "Rays a step that measured depth supervises", ge=0, le=1_000_000)
     language_rays: int = option(2048, "Rays a step for language", ge=16, le=1_000_000)
     language_every: int = option(1, "A language step every n steps", ge=1, le=100)
-    language_samples: int = option(4, "Top-k samples a ray of the language rendering without depth", ge=1, le=64)
+    language_samples: int = option(4, "Top-k samples a ray of the language rendering by density", ge=1, le=64)
+    language_at: str = option(
+        "auto", "Where language is learned: 'auto' = the measured surface, else by density", choices=("auto", "density")
+    )
     grid_lr: float = option(2e-2, "Adam rate of the density and colour grid", ge=1e-6, le=1.0)
     network_lr: float = option(1e-2, "Adam rate of its networks", ge=1e-6, le=1.0)
     language_grid_lr: float = option(1e-2, "Adam rate of the language grid", ge=1e-6, le=1.0)
@@ -127,7 +136,12 @@ class TrainConfig:
     )
     depth_weight: float = option(0.03, "Weight of the depth loss", ge=0.0, le=100.0)
     free_space_weight: float = option(0.01, "Weight of the free-space loss", ge=0.0, le=100.0)
+    clip_loss: str = option(
+        "cosine", "Language loss: 1 - cosine, or Huber(1.25) summed (LERF's code)", choices=("cosine", "huber")
+    )
     clip_weight: float = option(1.0, "Weight of the language loss", ge=0.0, le=100.0)
+    dino_weight: float = option(0.0, "Weight of the loss of the DINO regulariser; 0 = none", ge=0.0, le=100.0)
+    weight_decay: float = option(0.0, "Weight decay of the language field (in Adam's gradient)", ge=0.0, le=1.0)
     recent_share: float = option(0.3, "Share of rays drawn from the newest keyframes (DISORF replay)", ge=0.0, le=1.0)
     seed: int = option(0, "Seed of initial weights and batches", ge=0, le=2**31 - 1)
     near_m: float = option(0.05, "Nearest sample on a ray, metres", ge=1e-3, le=10.0)
@@ -233,19 +247,12 @@ class Config:
 
 def options() -> Iterator[Option]:
     """Yield every leaf of `Config` in order, with its metadata."""
-    defaults = Config()
-    for section in fields(Config):
-        values = getattr(defaults, section.name)
-        for leaf in fields(values):
-            meta, default = leaf.metadata, getattr(values, leaf.name)
-            yield Option(f"{section.name}.{leaf.name}", type(default), default, meta["help"], meta["ge"], meta["le"],
-                         meta["choices"])  # fmt: skip
+    yield from tree_options(Config())
 
 
 def get(config: Config, key: str) -> Any:
     """Return the value at `section.key`."""
-    section, name = key.split(".")
-    return getattr(getattr(config, section), name)
+    return leaf(config, key)
 
 
 def to_flat(config: Config) -> dict[str, Value]:
@@ -259,18 +266,7 @@ def from_flat(values: Mapping[str, object], base: Config | None = None) -> Confi
     Raises:
         ConfigError: a key is unknown (the nearest one is named), or a value has the wrong type or is out of range.
     """
-    known = {o.key: o for o in options()}
-    changes: dict[str, dict[str, Value]] = {}
-    for key, value in values.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"unknown parameter {key!r}{hint} (config/lerf.yaml lists them all)")
-        section, name = key.split(".")
-        changes.setdefault(section, {})[name] = check(known[key], value)
-    config = base or Config()
-    sections = {name: dataclasses.replace(getattr(config, name), **new) for name, new in changes.items()}
-    return dataclasses.replace(config, **sections)
+    return replaced(base or Config(), values)
 
 
 def from_dict(tree: Mapping[str, object], base: Config | None = None) -> Config:
@@ -279,9 +275,4 @@ def from_dict(tree: Mapping[str, object], base: Config | None = None) -> Config:
     Raises:
         ConfigError: as `from_flat`, or a section is not a mapping.
     """
-    flat: dict[str, object] = {}
-    for section, values in tree.items():
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"section {section!r} must be a mapping of keys to values, not {values!r}")
-        flat.update({f"{section}.{key}": value for key, value in values.items()})
-    return from_flat(flat, base)
+    return from_flat(flattened(tree), base)

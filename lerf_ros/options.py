@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One configuration value: how it is declared in a dataclass, and what is accepted for it."""
+"""One configuration value: how it is declared in a dataclass, what is accepted for it, and trees of them."""
 
+import dataclasses
+import difflib
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from lerf_ros.errors import ConfigError
 
+Tree = TypeVar("Tree")
 Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
 
 
@@ -64,3 +68,53 @@ def _convert(opt: Option, value: object) -> Value:
     if type(value) is not opt.type:
         raise ConfigError(f"{opt.key} = {value!r} must be of type {opt.type.__name__}, not {type(value).__name__}")
     return value  # type: ignore[return-value]
+
+
+def tree_options(tree: Any) -> Iterator[Option]:
+    """Yield every leaf of a dataclass of sections in order, with its metadata; `tree` holds the defaults."""
+    for section in dataclasses.fields(tree):
+        values = getattr(tree, section.name)
+        for each in dataclasses.fields(values):
+            meta, default = each.metadata, getattr(values, each.name)
+            yield Option(f"{section.name}.{each.name}", type(default), default, meta["help"], meta["ge"], meta["le"],
+                         meta["choices"])  # fmt: skip
+
+
+def leaf(tree: object, key: str) -> Any:
+    """Return the value at `section.key`."""
+    section, name = key.split(".")
+    return getattr(getattr(tree, section), name)
+
+
+def replaced(tree: Tree, values: Mapping[str, object]) -> Tree:
+    """Return `tree`, a dataclass of sections, with the given `{section.key: value}` replaced.
+
+    Raises:
+        ConfigError: a key is unknown (the nearest one is named), or a value has the wrong type or is out of range.
+    """
+    known = {o.key: o for o in tree_options(tree)}
+    changes: dict[str, dict[str, Value]] = {}
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"unknown parameter {key!r}{hint} (config/lerf.yaml lists them all)")
+        section, name = key.split(".")
+        changes.setdefault(section, {})[name] = check(known[key], value)
+    sections = {name: dataclasses.replace(getattr(tree, name), **new) for name, new in changes.items()}
+    new_tree: Tree = dataclasses.replace(tree, **sections)  # type: ignore[type-var]
+    return new_tree
+
+
+def flattened(tree: Mapping[str, object]) -> dict[str, object]:
+    """Return `{section.key: value}` of a nested `{section: {key: value}}` mapping.
+
+    Raises:
+        ConfigError: a section is not a mapping.
+    """
+    flat: dict[str, object] = {}
+    for section, values in tree.items():
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"section {section!r} must be a mapping of keys to values, not {values!r}")
+        flat.update({f"{section}.{key}": value for key, value in values.items()})
+    return flat
