@@ -75,7 +75,7 @@ class EncoderConfig:
     batch_size: int = option(128, "Crops encoded at once", ge=1, le=4096)
     regulariser: str = option(
         "auto",
-        "Patch features of the DINO loss (train.dino_weight): 'dino', the encoder's own, or dino when its file is given",
+        "Patch features of the DINO loss (train.dino_weight): auto = dino when its file is given, else the encoder's",
         choices=("auto", "dino", "encoder", "none"),
     )
     regulariser_weights: str = option("", "File with the weights of DINO ViT-S/8 (never fetched)")
@@ -240,7 +240,10 @@ class Config:
             ("query.min_scale_m", "query.max_scale_m"),
             ("input.depth_min_m", "input.depth_max_m"),
             ("train.near_m", "train.far_m"),
-        ):
+            *((("field.min_resolution", "field.language_split_resolution"),
+               ("field.language_split_resolution", "field.language_max_resolution"))
+              if self.field.language_grids == 2 else ()),
+        ):  # fmt: skip
             if get(self, small) >= get(self, large):
                 raise ConfigError(f"{small} = {get(self, small)} must be below {large} = {get(self, large)}")
 

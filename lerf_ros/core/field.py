@@ -11,11 +11,12 @@ from torch.nn import functional
 
 from lerf_ros.config import FieldConfig
 from lerf_ros.core.contraction import SceneBox
-from lerf_ros.core.hashgrid import GridLayout, make_grid
+from lerf_ros.core.hashgrid import GridLayout, HashGrid, make_grid
 from lerf_ros.core.hashgrid.workers import Workers
 
 GEOMETRY_FEATURES = 15
 DIRECTION_FEATURES = 9
+PATCH_HIDDEN = 256
 
 
 def spherical_harmonics(d: Float[Tensor, "B 3"]) -> Float[Tensor, "B 9"]:
@@ -71,6 +72,16 @@ class RadianceField(nn.Module):
         return density.view(rays, samples), torch.sigmoid(self.colour_net(hidden))
 
 
+def language_layouts(config: FieldConfig) -> tuple[GridLayout, ...]:
+    """Return the layout of the language grid, or of the coarse and the fine one (LERF's code: 16-128 and 128-512)."""
+    low, middle, high = config.min_resolution, config.language_split_resolution, config.language_max_resolution
+    spans = ((low, high),) if config.language_grids == 1 else ((low, middle), (middle, high))
+    return tuple(
+        GridLayout(config.language_levels, config.language_features, config.language_log2_table, first, last)
+        for first, last in spans
+    )
+
+
 class LanguageField(nn.Module):
     """F_lang(x, s): unit CLIP vector of a world point at a physical scale (metres)."""
 
@@ -78,31 +89,56 @@ class LanguageField(nn.Module):
         super().__init__()
         self.box = box
         self.embed_dim = embed_dim
-        layout = GridLayout(
-            config.language_levels, config.language_features, config.language_log2_table, config.min_resolution,
-            config.language_max_resolution,
-        )  # fmt: skip
-        self.grid = make_grid(layout, config.backend, seed, workers)
+        coarse, *fine = language_layouts(config)
+        self.grid = make_grid(coarse, config.backend, seed, workers)
+        self.fine_grid = make_grid(fine[0], config.backend, seed + 1, workers) if fine else None
+        self.width = coarse.width + sum(layout.width for layout in fine)
         layers: list[nn.Module] = []
-        width = layout.width + 1
+        width = self.width + 1
         for _ in range(config.language_layers):
             layers += [nn.Linear(width, config.language_hidden), nn.ReLU(inplace=True)]
             width = config.language_hidden
         self.net = nn.Sequential(*layers, nn.Linear(width, embed_dim))
-        self._bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
     def encode(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N F"]:
         """Return the scale-free features of world points; positions are detached (LERF section 3.3)."""
-        out: Tensor = self.grid(self.box.contract(points.detach()))
-        return out
+        unit = self.box.contract(points.detach())
+        coarse: Tensor = self.grid(unit)
+        return coarse if self.fine_grid is None else torch.cat([coarse, self.fine_grid(unit)], dim=-1)
+
+    @property
+    def grids(self) -> tuple[HashGrid, ...]:
+        """The hash grids, coarse first."""
+        return (self.grid,) if self.fine_grid is None else (self.grid, self.fine_grid)
 
     def head(self, features: Float[Tensor, "N F"], scale_m: Float[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """Return the unit embedding of features at a physical scale."""
         inputs = torch.cat([features, (scale_m / self.box.half_m)[:, None]], dim=-1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16 and inputs.device.type == "cpu"):
-            out = self.net(inputs)
-        return functional.normalize(out.float(), dim=-1)
+        return functional.normalize(_fast(self.net, inputs), dim=-1)
 
     def forward(self, points: Float[Tensor, "N 3"], scale_m: Float[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """Return the unit embedding of world points at a physical scale (m)."""
         return self.head(self.encode(points), scale_m)
+
+
+class PatchHead(nn.Module):
+    """F_dino(x): the regulariser's patch features, from the language field's own; no scale, not normalised.
+
+    It exists only while training: what it teaches is in the hash grid (LERF section 3.3 and its code).
+    """
+
+    def __init__(self, width: int, dim: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(width, PATCH_HIDDEN), nn.ReLU(inplace=True), nn.Linear(PATCH_HIDDEN, dim))
+
+    def forward(self, features: Float[Tensor, "N F"]) -> Float[Tensor, "N P"]:
+        """Return the patch features of scale-free language features."""
+        return _fast(self.net, features)
+
+
+def _fast(net: nn.Module, inputs: Float[Tensor, "N F"]) -> Float[Tensor, "N D"]:
+    """Return what a network makes of its inputs, in bfloat16 where the CPU is fast at it."""
+    bf16 = inputs.device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        out: Tensor = net(inputs)
+    return out.float()

@@ -5,7 +5,7 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float16, Float32, Float64, UInt8
 
 from lerf_ros.config import KeyframeConfig
 from lerf_ros.core.geometry import Intrinsics, check_transform, invert, rotation_angle
@@ -58,11 +58,18 @@ class PosedImage:
 
 @dataclass(frozen=True)
 class Keyframe:
-    """A posed image kept for training, with its feature pyramid (None: colour and geometry only)."""
+    """A posed image kept for training.
+
+    Attributes:
+        id: number of its own.
+        pyramid: embeddings of its crops; None: colour and geometry only.
+        patches: features of an even grid of cells over the image; None: the language is not regularised.
+    """
 
     id: int
     image: PosedImage
     pyramid: FeaturePyramid | None
+    patches: Float16[np.ndarray, "h w P"] | None = None
 
 
 class MotionGate:

@@ -2,6 +2,7 @@
 """Training of the language field, and its evaluation on surface points."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from lerf_ros.config import Config
-from lerf_ros.core import losses, rendering
+from lerf_ros.core import losses, regulariser, rendering
 from lerf_ros.core.batches import PixelBatch
 from lerf_ros.core.contraction import SceneBox
-from lerf_ros.core.field import LanguageField
+from lerf_ros.core.field import LanguageField, PatchHead
 from lerf_ros.core.hashgrid import TableAdam
 from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.core.keyframes import Keyframe
@@ -22,25 +23,40 @@ from lerf_ros.core.radiance import RadianceTrainer
 
 EVALUATE_CHUNK = 16384
 MIN_USABLE = 16
+CLIP_LOSSES = {"cosine": losses.clip_similarity, "huber": losses.clip_huber}
+
+
+@dataclass(frozen=True)
+class LanguageReport:
+    """What one step found: both losses without their weights (`dino`: NaN without a regulariser), and their sum with.
+    """
+
+    clip: float
+    dino: float
+    total: float
 
 
 class LanguageTrainer:
     """Owns the language field, its optimisers and the keyframes' pyramids. One thread uses it."""
 
-    def __init__(self, config: Config, embed_dim: int, radiance: RadianceTrainer, workers: Workers) -> None:
+    def __init__(
+        self, config: Config, embed_dim: int, radiance: RadianceTrainer, workers: Workers, patch_dim: int | None = None
+    ) -> None:
         self._train = config.train
         self._radiance = radiance
         self._rng = np.random.default_rng(config.train.seed + 1)
         self._box: SceneBox = radiance.box
         self.bank = PyramidBank()
         self.field = LanguageField(config.field, radiance.box, embed_dim, workers, config.train.seed + 1)
-        networks = [p for n, p in self.field.named_parameters() if n != "grid.table"]
-        rate = config.train.language_network_lr
-        self._adam = torch.optim.Adam(networks, lr=rate, betas=(0.9, 0.99), eps=1e-15, fused=True)
-        self._table_adam = TableAdam(self.field.grid, workers)
+        self.patch_head = None if patch_dim is None else PatchHead(self.field.width, patch_dim)
+        networks = [p for n, p in self.field.named_parameters() if not n.endswith("grid.table")]
+        networks += [] if self.patch_head is None else list(self.patch_head.parameters())
+        rate, decay = config.train.language_network_lr, config.train.weight_decay
+        self._adam = torch.optim.Adam(networks, rate, betas=(0.9, 0.99), eps=1e-15, weight_decay=decay, fused=True)
+        self._table_adams = [TableAdam(grid, workers, decay) for grid in self.field.grids]
 
-    def step(self, frames: Sequence[Keyframe], batch: PixelBatch, lr_ratio: float) -> float | None:
-        """Take one step on the pixels of `batch`; return the loss, or None when no pixel could be used."""
+    def step(self, frames: Sequence[Keyframe], batch: PixelBatch, lr_ratio: float) -> LanguageReport | None:
+        """Take one step on the pixels of `batch`; return the losses, or None when no pixel could be used."""
         samples, weights = self._samples(batch)
         points = batch.rays.points(samples)
         usable = np.flatnonzero(batch.trainable & (weights.sum(-1) > 0.1) & self._inside(points[:, 0]))
@@ -53,19 +69,28 @@ class LanguageTrainer:
         target = self.bank.lookup(slots, batch.pixel[rows, 0], batch.pixel[rows, 1], level)
         z = samples[rows] * batch.rays.z_per_t[rows, None]
         scale = tile_px(frames, batch.frame[rows], level)[:, None] * z / batch.focal_px[rows, None]
-        predicted = self._render(points[rows], scale.astype(np.float32), weights[rows])
-        loss = self._train.clip_weight * losses.clip_similarity(predicted, torch.from_numpy(target))
+        embedding, patches = self._render(points[rows], scale.astype(np.float32), weights[rows])
+        clip = CLIP_LOSSES[self._train.clip_loss](embedding, torch.from_numpy(target))
+        loss, dino = self._train.clip_weight * clip, float("nan")
+        if patches is not None:
+            wanted = regulariser.lookup(frames, batch.frame[rows], batch.pixel[rows], patches.shape[1])
+            squared = losses.patch_features(patches, torch.from_numpy(wanted))
+            loss, dino = loss + self._train.dino_weight * squared, float(squared.detach())
+        self._descend(loss, lr_ratio)
+        return LanguageReport(float(clip.detach()), dino, float(loss.detach()))
+
+    def _descend(self, loss: Float[Tensor, ""], lr_ratio: float) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         for group in self._adam.param_groups:
             group["lr"] = self._train.language_network_lr * lr_ratio
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
-        self._table_adam.step(self._train.language_grid_lr * lr_ratio)
-        return float(loss.detach())
+        for table in self._table_adams:
+            table.step(self._train.language_grid_lr * lr_ratio)
 
     def _samples(self, batch: PixelBatch) -> tuple[Float32[np.ndarray, "B k"], Float32[np.ndarray, "B k"]]:
         """Return distances and weights to render language with: the measured surface, else the top-k of the density."""
-        if batch.depth_m.any():
+        if self._train.language_at == "auto" and batch.depth_m.any():
             t = (batch.depth_m / batch.rays.z_per_t)[:, None]
             return t, (t > 0).astype(np.float32)
         t_all, w_all = self._radiance.distances(batch.rays)
@@ -82,12 +107,17 @@ class LanguageTrainer:
         points: Float32[np.ndarray, "B k 3"],
         scale_m: Float32[np.ndarray, "B k"],
         weights: Float32[np.ndarray, "B k"],
-    ) -> Float[Tensor, "B D"]:
-        """Return the embedding of each ray: weighted sum of unit vectors, then normalised (LERF section 3.3)."""
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B P"] | None]:
+        """Return the embedding of each ray, a weighted sum of unit vectors, then normalised (LERF section 3.3), and
+        its patch features, a weighted sum alone. The hash features are looked up once for both."""
         rays, k, _ = points.shape
-        each = self.field(torch.from_numpy(points.reshape(-1, 3)), torch.from_numpy(scale_m.reshape(-1)))
-        summed = rendering.composite(torch.from_numpy(weights), each.view(rays, k, -1))
-        return functional.normalize(summed, dim=-1)
+        detached = torch.from_numpy(weights)
+        features = self.field.encode(torch.from_numpy(points.reshape(-1, 3)))
+        each = self.field.head(features, torch.from_numpy(scale_m.reshape(-1)))
+        embedding = functional.normalize(rendering.composite(detached, each.view(rays, k, -1)), dim=-1)
+        if self.patch_head is None:
+            return embedding, None
+        return embedding, rendering.composite(detached, self.patch_head(features).view(rays, k, -1))
 
     @torch.no_grad()
     def evaluate(

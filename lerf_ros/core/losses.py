@@ -6,6 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+CLIP_DELTA = 1.25
+
 
 def photometric(predicted: Float[Tensor, "B 3"], target: Float[Tensor, "B 3"]) -> Float[Tensor, ""]:
     """Mean squared colour error (NeRF eq. 6)."""
@@ -35,5 +37,15 @@ def free_space(
 
 
 def clip_similarity(predicted: Float[Tensor, "B D"], target: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
-    """1 - cosine; the target need not be a unit vector (LERF section 3.3; on unit vectors equal to Huber 1.25)."""
+    """1 - cosine; the target need not be a unit vector (LERF section 3.3)."""
     return (1 - functional.cosine_similarity(predicted, target, dim=-1)).mean()
+
+
+def clip_huber(predicted: Float[Tensor, "B D"], target: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
+    """Huber loss summed over dimensions, mean over rays (LERF's released code)."""
+    return functional.huber_loss(predicted, target, delta=CLIP_DELTA, reduction="none").sum(-1).mean()
+
+
+def patch_features(predicted: Float[Tensor, "B P"], target: Float[Tensor, "B P"]) -> Float[Tensor, ""]:
+    """Squared error summed over dimensions, mean over rays: the DINO regulariser (LERF section 3.3)."""
+    return (predicted - target).square().sum(-1).mean()

@@ -13,6 +13,7 @@ from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.keyframes import Keyframe, KeyframeStore, MotionGate, PosedImage
 from lerf_ros.core.pyramid import build_pyramid
+from lerf_ros.core.regulariser import load_regulariser
 from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
 from lerf_ros.core.surface import SurfaceBuilder
 from lerf_ros.core.trainer import StepReport, Trainer
@@ -28,28 +29,41 @@ class LerfMapper:
     Args:
         config: the whole tree.
         encoder: embeds tiles and phrases; None maps colour and geometry only.
+
+    Raises:
+        EncoderError: the regulariser that is asked for (`train.dino_weight`) cannot be had.
     """
 
     def __init__(self, config: Config, encoder: ImageTextEncoder | None) -> None:
         self.config = config
         self.encoder = encoder
+        self._regulariser = load_regulariser(config, encoder)
         self.store = KeyframeStore(config.keyframes.max_count)
         self._gate = MotionGate(config.keyframes)
         self._ids = itertools.count()
         self._start()
 
     def _start(self) -> None:
-        self.trainer = Trainer(self.config, None if self.encoder is None else self.encoder.embed_dim)
+        self.trainer = Trainer(
+            self.config,
+            None if self.encoder is None else self.encoder.embed_dim,
+            None if self._regulariser is None else self._regulariser.dim,
+        )
         self._surface = SurfaceBuilder(self.config.surface, self.config.workspace)
         self._rendered: dict[int, Float32[np.ndarray, "H W"]] = {}
 
     def prepare(self, image: PosedImage) -> Keyframe | None:
-        """Return a keyframe with its feature pyramid, or None if the camera has not moved enough since the last."""
+        """Return a keyframe with its features, or None if the camera has not moved enough since the last.
+
+        Raises:
+            EncoderError: what sees the image gave something unusable.
+        """
         if not self._gate.has_moved(image):
             return None
         pyramid = None if self.encoder is None else build_pyramid(self.encoder, image.rgb, self.config.pyramid)
+        patches = None if self._regulariser is None else self._regulariser.features(image.rgb)
         self._gate.remember(image)  # only now: a frame that could not be embedded must not count as seen
-        return Keyframe(next(self._ids), image, pyramid)
+        return Keyframe(next(self._ids), image, pyramid, patches)
 
     def add(self, keyframe: Keyframe) -> None:
         """Take a keyframe into the map; the most redundant one leaves when the budget is spent."""
@@ -109,7 +123,8 @@ class LerfMapper:
     def weights(self) -> dict[str, np.ndarray]:
         """Return a copy of all that was learned, by name.
 
-        `radiance.*`, `exposure.*`, `refinement.*`, `language.*` are module states, `density_grid` the sampler's table;
+        `radiance.*`, `exposure.*`, `refinement.*`, `language.*`, `regulariser.*` are module states (the last one, the
+        head of the DINO loss, is of use to training alone), `density_grid` the sampler's table;
         `keyframes.stamp_ns`, `keyframes.slot` and `keyframes.T_world_cam` tell which row of the corrections is whose;
         `keyframes.intrinsics` holds fx, fy, cx, cy, width, height of each, pixels.
         """
@@ -119,6 +134,7 @@ class LerfMapper:
             "exposure": radiance.exposure,
             "refinement": radiance.refinement,
             "language": None if language is None else language.field,
+            "regulariser": None if language is None else language.patch_head,
         }
         out = {
             f"{name}.{key}": value.detach().cpu().numpy().copy()

@@ -10,14 +10,16 @@ from lerf_ros.config import Config
 from lerf_ros.core.batches import draw_pixels
 from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.core.keyframes import Keyframe
-from lerf_ros.core.language import LanguageTrainer
+from lerf_ros.core.language import LanguageReport, LanguageTrainer
 from lerf_ros.core.losses import psnr_db
 from lerf_ros.core.radiance import RadianceTrainer
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step found. `depth` is in units of the depth band; `clip` is 1 - cosine, NaN where not trained."""
+    """What one step found. `depth` is in units of the depth band; `clip` (1 - cosine, or the Huber loss) and `dino`
+    (squared error of the regulariser's features) are without their weights, NaN where not trained.
+    """
 
     step: int
     loss: float
@@ -26,23 +28,39 @@ class StepReport:
     depth: float
     clip: float
     rays: int
+    dino: float = float("nan")
 
 
 class Trainer:
-    """Radiance and language, step by step, on whatever keyframes there are."""
+    """Radiance and language, step by step, on whatever keyframes there are.
 
-    def __init__(self, config: Config, embed_dim: int | None) -> None:
+    Args:
+        config: the whole tree.
+        embed_dim: width of the pyramids' embeddings; None: no language.
+        patch_dim: width of the keyframes' patch features; None: the language is not regularised.
+    """
+
+    def __init__(self, config: Config, embed_dim: int | None, patch_dim: int | None = None) -> None:
         self._config = config.train
         self.workers = Workers(1)
         self._rng = np.random.default_rng(config.train.seed + 2)
         self.radiance = RadianceTrainer(config, self.workers)
-        self.language = None if embed_dim is None else LanguageTrainer(config, embed_dim, self.radiance, self.workers)
+        self._patch_dim = patch_dim
+        self.language = (
+            None if embed_dim is None else LanguageTrainer(config, embed_dim, self.radiance, self.workers, patch_dim)
+        )
         self._slots: dict[int, int] = {}
         self._free = list(range(config.keyframes.max_count + 1))  # one more: a new one is added before one leaves
         self.steps = 0
 
     def add(self, keyframe: Keyframe) -> None:
-        """Give a keyframe its exposure row and its place in the pyramid bank."""
+        """Give a keyframe its exposure row and its place in the pyramid bank.
+
+        Raises:
+            ValueError: its features are not those that are trained on.
+        """
+        if self._patch_dim is not None and (keyframe.patches is None or keyframe.patches.shape[2] != self._patch_dim):
+            raise ValueError(f"keyframe {keyframe.id} has no patch features of width {self._patch_dim}")
         if self.language is not None and keyframe.pyramid is not None:
             self.language.bank.add(keyframe.id, keyframe.pyramid)
         self._slots[keyframe.id] = self._free.pop(0)
@@ -66,12 +84,13 @@ class Trainer:
         batch = draw_pixels(frames, self._config.rays, recent, self._rng)
         slots = np.array([self._slots[frame.id] for frame in frames], np.int64)[batch.frame]
         found = self.radiance.step(batch, slots, lr_ratio)
-        clip = None
+        language = None
         if self.language is not None and self.steps % self._config.language_every == 0:
             pixels = draw_pixels(frames, self._config.language_rays, recent, self._rng)
-            clip = self.language.step(frames, pixels, lr_ratio)
+            language = self.language.step(frames, pixels, lr_ratio)
+        language = language or LanguageReport(float("nan"), float("nan"), 0.0)
         self.steps += 1
         return StepReport(
-            self.steps, found.photometric + (clip or 0.0), found.photometric, psnr_db(found.photometric), found.depth,
-            float("nan") if clip is None else clip, len(batch),
+            self.steps, found.photometric + language.total, found.photometric, psnr_db(found.photometric), found.depth,
+            language.clip, len(batch), language.dino,
         )  # fmt: skip
