@@ -5,7 +5,6 @@ Everything the map and the queries know about language comes through `ImageTextE
 no query state; only finished text embeddings are remembered.
 """
 
-import hashlib
 import json
 import logging
 import math
@@ -13,7 +12,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,15 +21,15 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from lerf_ros.config import EncoderConfig
+from lerf_ros.core import dense
+from lerf_ros.core.encoder_files import LOCAL_DIR, model_folder, sha256, weights_file
+from lerf_ros.core.inference import SAME, fast_bfloat16, folded, probe_images
+from lerf_ros.core.towers import DenseTower, dense_tower
 from lerf_ros.errors import EncoderError
 
 log = logging.getLogger(__name__)
 
 CACHED_PHRASES = 4096
-LOCAL_DIR = "local-dir:"
-WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
-SAME = 0.999
-"""Least cosine between embeddings of a faster evaluation and the plain one."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +106,15 @@ class OpenClipEncoder:
         mean, std = (torch.tensor(v, device=self._device) * 255 for v in (visual.image_mean, visual.image_std))
         self._scale, self._shift = (1 / std)[:, None, None], (-mean / std)[:, None, None]
         self._model: Any = model.eval().requires_grad_(False).to(self._device).to(memory_format=torch.channels_last)
+        self._visual: Any = visual
+        self._dense: DenseTower | None = None
         self._bf16 = False
-        probe = _probe_images(self.image_size)
+        probe = probe_images(self.image_size)
         plain = self.encode_images(probe)
         self.embed_dim = plain.shape[1]
         self.encode_texts(("object",))
-        self._fold_batch_norms(probe, plain)
-        self._bf16 = _fast_bfloat16(self._device)
+        self._folded = self._fold_batch_norms(probe, plain)
+        self._bf16 = fast_bfloat16(self._device)
         if self._bf16 and not self._agrees(probe, plain):
             log.info("%s: bfloat16 changes its embeddings, staying with float32", name)
             self._bf16 = False
@@ -133,6 +133,37 @@ class OpenClipEncoder:
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             batches = torch.split(torch.from_numpy(np.ascontiguousarray(crops)), self._batch)
             return self._unit(torch.cat([self._model.encode_image(self._normalised(b)).float() for b in batches]))
+
+    def encode_dense(self, rgb: UInt8[np.ndarray, "H W 3"], tile_px: int) -> dense.DenseEmbeddings:
+        """Return unit embeddings of half-overlapping windows of about `tile_px` pixels, from one pass of the tower.
+
+        Raises:
+            EncoderError: the tower cannot do that, or an embedding is not finite.
+        """
+        tower = self._tower()
+        height, width = rgb.shape[:2]
+        plan = dense.plan(width, height, tile_px, tower)
+        image = dense.resized(rgb, plan.columns * tower.stride_px, plan.rows * tower.stride_px)
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            cut = dense.windows(tower.cells(self._normalised(torch.from_numpy(image)[None])), plan)
+            features = self._unit(torch.cat([tower.pooled(part).float() for part in torch.split(cut, 1024)]))
+        first, stride = plan.lattice(width, height)
+        return dense.DenseEmbeddings(first, stride, features.reshape(plan.ny, plan.nx, -1))
+
+    def patch_features(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "h w P"]:
+        """Return raw patch features of the image, resized to a shorter side of about 500 pixels (as LERF for DINO).
+
+        Convolutional towers: the map before pooling, every `stride` pixels of the resized image. Vision transformers:
+        the keys of the last block. Not normalised: the bundled encoder's 512 are >= 0, a cell about 20 long (6 to 70).
+
+        Raises:
+            EncoderError: the tower has no such features.
+        """
+        tower = self._tower()
+        image = torch.from_numpy(dense.patch_image(rgb, tower.stride_px))[None]
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            features = tower.patches(self._normalised(image)).float().permute(1, 2, 0)
+        return np.asarray(features.contiguous().cpu().numpy())
 
     def encode_texts(self, phrases: Sequence[str]) -> Float32[np.ndarray, "P D"]:
         """Return unit embeddings of phrases; text beyond the model's context is cut off.
@@ -166,21 +197,23 @@ class OpenClipEncoder:
     def _agrees(self, probe: UInt8[np.ndarray, "N H W 3"], plain: Float32[np.ndarray, "N D"]) -> bool:
         return bool((self.encode_images(probe) * plain).sum(axis=1).min() > SAME)
 
-    def _fold_batch_norms(self, probe: UInt8[np.ndarray, "N H W 3"], plain: Float32[np.ndarray, "N D"]) -> None:
-        """Fold batch norms into the convolutions before them (a quarter faster), if the tower can be traced."""
-        model, original = self._model, self._model.visual
-        if not any(isinstance(m, nn.BatchNorm2d) for m in original.modules()):
-            return
-        from torch.fx.experimental.optimization import fuse
+    def _fold_batch_norms(self, probe: UInt8[np.ndarray, "N H W 3"], plain: Float32[np.ndarray, "N D"]) -> bool:
+        """Fold batch norms if that changes nothing; return whether it was done."""
+        visual = folded(self._visual, self.name)
+        if visual is None:
+            return False
+        self._model.visual = visual
+        if not self._agrees(probe, plain):
+            self._model.visual = self._visual
+            return False
+        return True
 
-        try:
-            model.visual = fuse(original).eval().to(memory_format=torch.channels_last)
-            folded = self._agrees(probe, plain)
-        except Exception as error:  # whatever symbolic tracing stumbles over, the plain tower remains right
-            log.info("%s: image tower not traceable (%s), batch norms stay", self.name, error)
-            folded = False
-        if not folded:
-            model.visual = original
+    def _tower(self) -> DenseTower:
+        """Return the image tower for whole images, made when first asked for."""
+        with self._lock:
+            if self._dense is None:
+                self._dense = dense_tower(self._visual, self.image_size, self._folded, self.name)
+            return self._dense
 
 
 def load_encoder(config: EncoderConfig) -> OpenClipEncoder:
@@ -189,16 +222,16 @@ def load_encoder(config: EncoderConfig) -> OpenClipEncoder:
     Raises:
         EncoderError: it cannot be had or used; the message says what to change.
     """
-    folder = _folder(config)
+    folder = model_folder(config)
     if config.model == "bundled":
         name, model = f"{folder.name} (bundled)" if folder else "", f"{LOCAL_DIR}{folder}"
     else:
         name, model = "/".join(filter(None, (config.model, config.pretrained))), config.model
-    weights = _weights(folder) if folder else Path(config.pretrained)
+    weights = weights_file(folder) if folder else Path(config.pretrained)
     calibration = _calibration(folder) if folder else Calibration()
     network, tokenizer = _open(model, folder, config)
-    sha256 = _sha256(weights) if weights.is_file() else ""
-    return OpenClipEncoder(network, tokenizer, config, name, sha256, calibration)
+    checksum = sha256(weights) if weights.is_file() else ""
+    return OpenClipEncoder(network, tokenizer, config, name, checksum, calibration)
 
 
 def _open(model: str, folder: Path | None, config: EncoderConfig) -> tuple[nn.Module, Any]:
@@ -228,27 +261,6 @@ def _open(model: str, folder: Path | None, config: EncoderConfig) -> tuple[nn.Mo
         raise EncoderError(f"{what} cannot be loaded: {_first_line(error)} ({hint})") from error
 
 
-def _folder(config: EncoderConfig) -> Path | None:
-    """Return the local model folder, None when open_clip finds the weights itself."""
-    if config.model == "bundled":
-        folder = Path(str(resources.files("lerf_ros") / "models" / "tinyclip"))
-        remedy = "reinstall lerf_ros, or set encoder.model"
-    elif config.model.startswith(LOCAL_DIR):
-        folder, remedy = Path(config.model.removeprefix(LOCAL_DIR)).expanduser(), "check encoder.model"
-    else:
-        return None
-    if not (folder / "open_clip_config.json").is_file():
-        raise EncoderError(f"{folder} holds no open_clip model: open_clip_config.json is missing ({remedy})")
-    return folder
-
-
-def _weights(folder: Path) -> Path:
-    for name in WEIGHT_FILES:
-        if (folder / name).is_file():
-            return folder / name
-    raise EncoderError(f"{folder} holds no weights: expected one of {', '.join(WEIGHT_FILES)}")
-
-
 def _calibration(folder: Path) -> Calibration:
     path = folder / "calibration.json"
     if not path.is_file():
@@ -270,24 +282,5 @@ def _square(size: object, name: str) -> int:
     return int(sides[0])
 
 
-def _probe_images(side: int) -> UInt8[np.ndarray, "N H W 3"]:
-    """Return four different smooth pictures to compare evaluations on."""
-    y, x = np.mgrid[0:side, 0:side] / side
-    waves = [np.stack([np.sin(k * x), np.cos(k * y), np.sin(k * (x - y))], -1) for k in (2, 5, 9, 14)]
-    return np.asarray(127.5 + 120 * np.stack(waves)).astype(np.uint8)
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    capable = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
-
-
 def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300] if str(error).strip() else ''}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
