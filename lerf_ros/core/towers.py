@@ -10,7 +10,7 @@ alone (its value, then the block's residual and MLP), position embeddings are in
 window are averaged.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,7 @@ from lerf_ros.core.inference import folded
 from lerf_ros.errors import EncoderError
 
 
+@runtime_checkable
 class DenseTower(Protocol):
     """An image tower that can be run over an image of any size.
 
