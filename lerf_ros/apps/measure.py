@@ -22,7 +22,7 @@ def run(
 
     Example: python -m lerf_ros replay CAPTURE --holdout 8 --stamps recorded ...; then measure maps/replayed CAPTURE
     """
-    from lerf_ros.config import from_flat
+    from lerf_ros.apps.map_config import field_config
     from lerf_ros.core.field_view import FieldView
     from lerf_ros.core.mapfile import load_map, read_info
     from lerf_ros.data.transforms_json import held_out_indices, read_capture
@@ -34,7 +34,7 @@ def run(
         snapshot = load_map(map_dir, None)
         capture = read_capture(dataset)
         images = [capture[i].load() for i in held_out_indices(len(capture), holdout)]
-        found = reconstruction(FieldView(snapshot.weights, from_flat(info.config), threads=threads), images)
+        found = reconstruction(FieldView(snapshot.weights, field_config(info), threads=threads), images)
     except LerfError as error:
         raise fail("measure", str(error)) from error
     result = {**dataclasses.asdict(found), "keyframes": snapshot.keyframes, "steps": snapshot.step}

@@ -2,13 +2,13 @@
 """Pictures of a surface map: its points splatted from a virtual camera, with relevancy as heat, boxes and labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, UInt8
+from jaxtyping import Float, Float32, Float64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from lerf_ros.apps.viewpoint import Viewpoint
 from lerf_ros.core.extent import Extent
 from lerf_ros.core.geometry import Intrinsics, invert, matrix_from_quaternion, transform_points
 from lerf_ros.core.surface import SurfaceMap
@@ -16,31 +16,22 @@ from lerf_ros.core.surface import SurfaceMap
 PAPER = (250, 250, 251)
 GROUND = (219, 223, 230)
 INK = (28, 30, 36)
+WHITE = (255, 255, 255)
 FAINT = (120, 124, 134)
 SUPERSAMPLE = 2
 FILL = 1.25
 """Splat diameter / projected voxel: a little overlap closes the gaps between neighbours."""
 
 BOX_EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5), (4, 6), (5, 7), (6, 7))
-HEAT_LOW, HEAT_HIGH = 0.5, 1.0
+NEUTRAL = 0.5
+"""Relevancy of what fits no better than 'object', 'things', ..."""
 
-
-@dataclass(frozen=True)
-class PointView:
-    """A virtual camera that looks at a surface map."""
-
-    intrinsics: Intrinsics
-    T_world_cam: Float64[np.ndarray, "4 4"]
-
-    def project(self, points: Float[np.ndarray, "N 3"]) -> Float64[np.ndarray, "N 3"]:
-        """Return pixel u, v and depth (metres) of world points; NaN pixels behind the camera."""
-        cam = transform_points(invert(self.T_world_cam), points.astype(np.float64))
-        return np.stack(self.intrinsics.project(cam), axis=-1)
+LEGEND = "heat = probability x (relevancy above 0.5); not stretched: what is absent stays grey"
 
 
 def overview(
     points: Float32[np.ndarray, "N 3"], normals: Float32[np.ndarray, "N 3"], width: int, height: int
-) -> PointView:
+) -> Viewpoint:
     """Return a camera that holds nearly all points and sees the side of them that was mapped.
 
     What lies flat is seen from -x and above, as if from a robot's base; what stands, from where its normals point.
@@ -67,11 +58,11 @@ def overview(
     near, far = rays.min(axis=0), rays.max(axis=0)
     focal = float(min(0.94 * width / (far[0] - near[0] + 1e-9), 0.9 * height / (far[1] - near[1] + 1e-9)))
     cx, cy = np.array([width, height]) / 2 - focal * (near + far) / 2
-    return PointView(Intrinsics(width, height, focal, focal, float(cx), float(cy)), T)
+    return Viewpoint("overview", Intrinsics(width, height, focal, focal, float(cx), float(cy)), T)
 
 
 def draw_points(
-    view: PointView, points: Float32[np.ndarray, "N 3"], colours: Float[np.ndarray, "N 3"], spacing_m: float
+    view: Viewpoint, points: Float32[np.ndarray, "N 3"], colours: Float[np.ndarray, "N 3"], spacing_m: float
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return the points as discs of their spacing, nearest in front, on a pale ground."""
     k, s = view.intrinsics, SUPERSAMPLE
@@ -99,15 +90,21 @@ def shaded(surface: SurfaceMap, colours: Float[np.ndarray, "N 3"]) -> Float64[np
     return np.asarray(colours * (0.72 + 0.28 * np.clip(surface.normals @ light, 0, 1))[:, None], np.float64)
 
 
-def heat(
-    surface: SurfaceMap, relevancy: Float32[np.ndarray, " N"], answerable: Bool[np.ndarray, " N"]
+def heat_of(relevancy: Float32[np.ndarray, "*N"], probability: float) -> Float32[np.ndarray, "*N"]:
+    """Return heat in [0, 1]: how far relevancy is above the neutral 0.5, times the probability that the thing is there.
+
+    Nothing is stretched to the query's own maximum (the paper's figures are), or what is absent would glow, too.
+    """
+    return np.asarray(probability * np.clip((relevancy - NEUTRAL) / (1 - NEUTRAL), 0, 1), np.float32)
+
+
+def tinted(
+    colours: Float[np.ndarray, "N 3"], heat: Float32[np.ndarray, " N"], strength: float = 0.92
 ) -> Float64[np.ndarray, "N 3"]:
-    """Return colours with heat laid over pale grey: nothing at 0.5, full colour at 1."""
-    grey = surface.colours.astype(np.float64) @ (0.299, 0.587, 0.114)
-    base = np.repeat(150 + 0.38 * grey[:, None], 3, axis=1)
-    t = np.clip((relevancy - HEAT_LOW) / (HEAT_HIGH - HEAT_LOW), 0, 1) * answerable
-    alpha = np.clip(t * 6, 0, 0.92)[:, None]
-    return shaded(surface, (1 - alpha) * base + alpha * _turbo(t))
+    """Return 8-bit colours, pale and grey, with heat laid over."""
+    base = np.repeat(150 + 0.38 * (colours @ (0.299, 0.587, 0.114))[:, None], 3, axis=1)
+    alpha = np.clip(heat * 6, 0, strength)[:, None]
+    return np.asarray((1 - alpha) * base + alpha * _turbo(heat), np.float64)
 
 
 def _turbo(t: Float[np.ndarray, " N"]) -> Float64[np.ndarray, "N 3"]:
@@ -116,20 +113,24 @@ def _turbo(t: Float[np.ndarray, " N"]) -> Float64[np.ndarray, "N 3"]:
     return cv2.applyColorMap(index[:, None], cv2.COLORMAP_TURBO)[:, 0, ::-1].astype(np.float64)
 
 
-def mark(image: Image.Image, view: PointView, extent: Extent | None, point: Float[np.ndarray, " 3"] | None) -> None:
-    """Draw a thing's box and its best point."""
+def mark(
+    image: Image.Image, view: Viewpoint, extent: Extent | None, point: Float[np.ndarray, " 3"] | None,
+    hollow: bool = False,
+) -> None:  # fmt: skip
+    """Draw a thing's box and its best point; a hollow mark is that of a point hidden from the camera."""
     draw = ImageDraw.Draw(image)
     if extent is not None:
         turn = matrix_from_quaternion(*(float(q) for q in extent.quaternion))
         signs = np.array([[x, y, z] for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)])
         corners = view.project(extent.centre + signs * extent.size / 2 @ turn.T)[:, :2]
         if np.isfinite(corners).all():
-            for a, b in BOX_EDGES:
-                draw.line([*corners[a], *corners[b]], fill=INK, width=2)
-    if point is not None:
+            for colour, width in ((WHITE, 4), (INK, 2)):  # a pale rim: ink alone is lost on dark heat
+                for a, b in BOX_EDGES:
+                    draw.line([*corners[a], *corners[b]], fill=colour, width=width)
+    if point is not None and view.frames(point[None])[0]:
         u, v, _ = view.project(point[None])[0]
-        for radius, colour in ((8, INK), (6, (255, 255, 255)), (3, INK)):
-            draw.ellipse([u - radius, v - radius, u + radius, v + radius], fill=colour)
+        for radius, fill in ((8, INK), (6, WHITE), (3, WHITE if hollow else INK)):
+            draw.ellipse([u - radius, v - radius, u + radius, v + radius], fill=fill)
 
 
 def titled(picture: UInt8[np.ndarray, "H W 3"], title: str, note: str, band: int = 62) -> Image.Image:
@@ -166,8 +167,8 @@ def sheet(panels: Sequence[Image.Image], caption: str, columns: int = 2) -> Imag
     left = page.width - gap - 220
     page.paste(Image.fromarray(np.ascontiguousarray(bar)), (left, top + 8))
     small = ImageFont.load_default(13)
-    draw.text((left, top + 26), f"{HEAT_LOW:g}", fill=FAINT, font=small)
-    draw.text((left + 110, top + 26), "relevancy", fill=FAINT, font=small, anchor="ma")
-    draw.text((left + 220, top + 26), f"{HEAT_HIGH:g}", fill=FAINT, font=small, anchor="ra")
+    draw.text((left, top + 26), "0", fill=FAINT, font=small)
+    draw.text((left + 110, top + 26), "heat", fill=FAINT, font=small, anchor="ma")
+    draw.text((left + 220, top + 26), "1", fill=FAINT, font=small, anchor="ra")
     draw.text((gap + 14, top + 10), _fitted(caption, left - 4 * gap, 15), fill=FAINT, font=ImageFont.load_default(15))
     return page

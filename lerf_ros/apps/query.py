@@ -12,14 +12,24 @@ import typer
 from lerf_ros.apps.terminal import fail
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32
+    from collections.abc import Sequence
 
+    from jaxtyping import Float32
+    from PIL.Image import Image
+
+    from lerf_ros.apps.field_picture import Shot
+    from lerf_ros.apps.viewpoint import Viewpoint
+    from lerf_ros.config import Config
+    from lerf_ros.core.encoders import ImageTextEncoder
     from lerf_ros.core.query import PromptAnswer
     from lerf_ros.core.snapshot import FieldSnapshot
 
 PICTURES = (".png", ".jpg", ".jpeg")
 STYLES = {"FOUND": "bold green", "AMBIGUOUS": "yellow", "NOT_FOUND": "red", "STALE": "yellow"}
 PANEL = (640, 480)
+POSE_HELP = (
+    "x,y,z,qx,qy,qz,qw (metres; camera to world, ROS optical axes), or FILE.json with T_world_cam and intrinsics"
+)
 
 
 def run(
@@ -27,6 +37,10 @@ def run(
     phrases: Annotated[list[str], typer.Argument(metavar="PHRASE...", help="What to look for, e.g. 'red mug'")],
     cloud: Annotated[Path | None, typer.Option(help="Write all points with their relevancies: FILE.ply")] = None,
     image: Annotated[Path | None, typer.Option(help="Draw the map and the heat of every phrase: FILE.png")] = None,
+    render: Annotated[Path | None, typer.Option(help="Render the field and the heat of phrases: FILE.png")] = None,
+    view: Annotated[int | None, typer.Option(help="... from this keyframe; default: where answers are seen")] = None,
+    pose: Annotated[str, typer.Option(help=f"... from {POSE_HELP}")] = "",
+    width: Annotated[int, typer.Option(min=64, max=4096, help="Width of each rendered picture, pixels")] = 480,
     within: Annotated[str, typer.Option(help="An object; the phrases are then parts looked for on it only")] = "",
     negative: Annotated[list[str] | None, typer.Option(help="A phrase the others must beat; may be repeated")] = None,
     grasps: Annotated[bool, typer.Option(help="Also plan grasps")] = False,
@@ -38,38 +52,102 @@ def run(
 
     Exit status 0 whatever the answers are; 2 for a map or request that cannot be used.
     """
-    from lerf_ros.config import from_flat
-    from lerf_ros.core.encoders import load_encoder
-    from lerf_ros.core.mapfile import load_map, read_info
     from lerf_ros.core.query import QueryRequest, answer, heat_maps
-    from lerf_ros.errors import LerfError, MapFileError
+    from lerf_ros.errors import LerfError
 
-    if image and image.suffix.lower() not in PICTURES:
-        raise fail("query", f"--image {image}: the name must end in {', '.join(PICTURES)}")
+    _check_options({"--image": image, "--render": render}, view, pose)
     request = QueryRequest(tuple(phrases), tuple(negative or ()), within, plan_grasps=grasps)
     try:
-        made_with = read_info(map_folder).config
-        stored = {k: v for k, v in made_with.items() if k.startswith(("encoder.", "query.", "grasp.", "surface."))}
-        if model or pretrained:
-            stored |= {"encoder.model": model or stored["encoder.model"], "encoder.pretrained": pretrained}
-        config = from_flat(stored)
-        encoder = load_encoder(config.encoder)
-        snapshot = load_map(map_folder, encoder)
-        if not len(snapshot.surface):
-            raise MapFileError(f"map {map_folder} has no surface points: nothing in it can be asked for")
+        config, encoder, snapshot = _opened(map_folder, model, pretrained)
         answers = answer(snapshot, request, encoder, config, snapshot.stamp_ns)
         heats = heat_maps(snapshot, request, encoder, config) if cloud or image else {}
         if cloud:
             _write_cloud(cloud, snapshot, heats)
         if image:
             _draw(snapshot, answers, heats, config.surface.min_views, encoder.name).save(image)
+        shot = None
+        if render:
+            shot = _shoot(map_folder, snapshot, answers, encoder, request.negatives, view, pose, width)
+            _page(shot, answers, encoder.name).save(render)
     except (LerfError, OSError) as error:
         raise fail("query", str(error)) from error
     if as_json:
-        print(json.dumps({"map": str(map_folder), "encoder": encoder.name, "frame_id": snapshot.frame_id,
-                          "step": snapshot.step, "answers": [_as_dict(a) for a in answers]}, ensure_ascii=False))
+        document = {"map": str(map_folder), "encoder": encoder.name, "frame_id": snapshot.frame_id,
+                    "step": snapshot.step, "answers": [_as_dict(a) for a in answers]}  # fmt: skip
+        if shot is not None:
+            document["render"] = _camera(render, shot.view)
+        print(json.dumps(document, ensure_ascii=False))
     else:
         _print_table(answers, snapshot, encoder.name)
+
+
+def _check_options(pictures: dict[str, Path | None], view: int | None, pose: str) -> None:
+    for name, path in pictures.items():
+        if path and path.suffix.lower() not in PICTURES:
+            raise fail("query", f"{name} {path}: the name must end in {', '.join(PICTURES)}")
+        if path and not path.absolute().parent.is_dir():
+            raise fail("query", f"{name} {path}: there is no folder {path.absolute().parent}")
+    if view is not None and pose:
+        raise fail("query", "give --view or --pose, not both: each says where to render from")
+    if (view is not None or pose) and pictures["--render"] is None:
+        raise fail("query", "--view and --pose say where to render from; add --render FILE.png to say what to write")
+
+
+def _opened(folder: Path, model: str, pretrained: str) -> "tuple[Config, ImageTextEncoder, FieldSnapshot]":
+    """Return how to query the map, its encoder, and the map."""
+    from lerf_ros.apps.map_config import asking_config
+    from lerf_ros.core.encoders import load_encoder
+    from lerf_ros.core.mapfile import load_map, read_info
+    from lerf_ros.errors import MapFileError
+
+    info = read_info(folder)
+    changes = {"model": model or str(info.config["encoder.model"]), "pretrained": pretrained}
+    config = asking_config(info, **(changes if model or pretrained else {}))
+    encoder = load_encoder(config.encoder)
+    snapshot = load_map(folder, encoder)
+    if not len(snapshot.surface):
+        raise MapFileError(f"map {folder} has no surface points: nothing in it can be asked for")
+    return config, encoder, snapshot
+
+
+def _shoot(
+    folder: Path, snapshot: "FieldSnapshot", answers: "Sequence[PromptAnswer]", encoder: "ImageTextEncoder",
+    negatives: "Sequence[str]", view: int | None, pose: str, width: int,
+) -> "Shot":  # fmt: skip
+    """Render the field of a map from a keyframe, a given pose, or where most answers are seen."""
+    import torch
+
+    from lerf_ros.apps import viewpoint
+    from lerf_ros.apps.field_picture import shoot
+    from lerf_ros.apps.map_config import field_config
+    from lerf_ros.core.field_view import FieldView
+    from lerf_ros.core.mapfile import read_info
+
+    made_with = field_config(read_info(folder))
+    field = FieldView(snapshot.weights, made_with, encoder.embed_dim, torch.get_num_threads())
+    if pose:
+        chosen = viewpoint.of_text(field, pose)
+    elif view is not None:
+        chosen = viewpoint.of_keyframe(field, view)
+    else:
+        found = [a.argmax_point for a in answers if a.argmax_point is not None]
+        chosen = viewpoint.best_keyframe(field, np.array(found).reshape(-1, 3))
+    viewpoint.check_sight(chosen, snapshot.surface)
+    return shoot(field, chosen.resized(width), answers, encoder, negatives)
+
+
+def _page(shot: "Shot", answers: "Sequence[PromptAnswer]", encoder: str) -> "Image":
+    from lerf_ros.apps.field_picture import page
+
+    return page(shot, answers, f"encoder {encoder}")
+
+
+def _camera(file: Path | None, view: "Viewpoint") -> dict[str, Any]:
+    """Return what was rendered from where, in the form that --pose reads."""
+    import dataclasses
+
+    return {"file": str(file), "name": view.name, "T_world_cam": view.T_world_cam.round(6).tolist(),
+            "intrinsics": dataclasses.asdict(view.intrinsics)}  # fmt: skip
 
 
 def _as_dict(found: "PromptAnswer") -> dict[str, Any]:
@@ -144,11 +222,13 @@ def _draw(
     for a in answers:
         if a.prompt not in heats:
             continue
-        picture = pv.draw_points(view, surface.points, pv.heat(surface, heats[a.prompt], usable), surface.voxel_m)
+        heat = pv.heat_of(heats[a.prompt], a.probability) * usable
+        tinted = pv.shaded(surface, pv.tinted(surface.colours.astype(float), heat))
+        picture = pv.draw_points(view, surface.points, tinted, surface.voxel_m)
         note = f"{a.status.name}, probability {a.probability:.2f}, relevancy {a.relevancy:.2f} at {a.scale_m:.2f} m"
         panel = pv.titled(picture, a.prompt, note)
         overlay = panel.crop((0, panel.height - PANEL[1], *panel.size))
         pv.mark(overlay, view, a.extent, a.argmax_point)
         panel.paste(overlay, (0, panel.height - PANEL[1]))
         panels.append(panel)
-    return pv.sheet(panels, f"encoder {encoder}; heat: nothing at 0.5 (no better than 'object', 'things', ...)")
+    return pv.sheet(panels, f"encoder {encoder}; {pv.LEGEND}")

@@ -31,6 +31,9 @@ RAYS = 4096
 NEGLIGIBLE = 0.01
 """Samples of less weight are not looked up: they are most of them, and hardly turn the sum."""
 
+ROWS = 2048
+"""Look-ups are padded to a multiple of this: oneDNN keeps a compiled primitive for every shape it has ever seen."""
+
 MIN_WEIGHT = 0.1
 """Rays with less weight in the workspace are empty, as in training: nothing was ever learned there."""
 
@@ -54,12 +57,19 @@ class LanguageImage:
 
 @dataclass(frozen=True)
 class _Samples:
-    """The samples worth a look-up on a chunk of rays: `ray[i]`, `weight[i]`, and scale-free features of each."""
+    """The samples worth a look-up on a chunk of rays.
 
-    rays: int
-    ray: Int64[Tensor, " M"]
+    Attributes:
+        weight: of each, in order of their rays.
+        first: index of each ray's first one.
+        features: scale-free features of each, then some rows of padding.
+        empty: which rays have next to no weight in the workspace.
+        depth_m, opacity: of each ray, as in `LanguageImage`.
+    """
+
     weight: Float[Tensor, " M"]
-    features: Float[Tensor, "M F"]
+    first: Int64[Tensor, " B"]
+    features: Float[Tensor, "Mpadded F"]
     empty: Bool[Tensor, " B"]
     depth_m: Float[Tensor, " B"]
     opacity: Float[Tensor, " B"]
@@ -107,6 +117,11 @@ class FieldView:
                                f"{error}") from error
         return field
 
+    @property
+    def views(self) -> int:
+        """Keyframes of the map."""
+        return len(self._weights.get("keyframes.T_world_cam", ()))
+
     def camera(self, index: int) -> tuple[Intrinsics, Float64[np.ndarray, "4 4"]]:
         """Return intrinsics and `T_world_cam` of a keyframe of the map.
 
@@ -114,15 +129,16 @@ class FieldView:
             MapFileError: there is no such keyframe (the range is named), or the map is of a time when intrinsics were
                 not saved.
         """
-        poses = self._weights.get("keyframes.T_world_cam", np.zeros((0, 4, 4)))
-        if not 0 <= index < len(poses):
-            raise MapFileError(f"there is no view {index}: the map's keyframes are 0 to {len(poses) - 1}")
+        if not 0 <= index < self.views:
+            raise MapFileError(f"there is no view {index}: the map has views 0 to {self.views - 1}" if self.views else
+                               "the map has no views: it was saved without keyframes")
         rows = self._weights.get("keyframes.intrinsics")
-        if rows is None or len(rows) != len(poses):
+        if rows is None or len(rows) != self.views:
             raise MapFileError("the map was saved without the intrinsics of its keyframes (an older version's map): "
                                "map anew, or give a pose and intrinsics")
         fx, fy, cx, cy, width, height = (float(v) for v in rows[index])
-        return Intrinsics(int(width), int(height), fx, fy, cx, cy), np.array(poses[index], np.float64)
+        pose = np.array(self._weights["keyframes.T_world_cam"][index], np.float64)
+        return Intrinsics(int(width), int(height), fx, fy, cx, cy), pose
 
     def colour(self, intrinsics: Intrinsics, T_world_cam: Float64[np.ndarray, "4 4"]) -> Rendering:
         """Render colour, z-depth (m) and opacity at the average exposure, the camera exactly where it is said to be."""
@@ -182,8 +198,8 @@ class FieldView:
         for chunk in self._chunks(intrinsics, T_world_cam):
             for s, scale in enumerate(scales_m):
                 found = relevancy(self._embed(chunk, float(scale))[None], wanted, others)
-                out[:, s, start : start + chunk.rays] = found[:, 0].numpy()
-            start += chunk.rays
+                out[:, s, start : start + len(chunk.first)] = found[:, 0].numpy()
+            start += len(chunk.first)
         return out.reshape(len(positives), len(scales_m), intrinsics.height, intrinsics.width)
 
     def _chunks(self, intrinsics: Intrinsics, T_world_cam: Float64[np.ndarray, "4 4"]) -> Iterator[_Samples]:
@@ -203,11 +219,13 @@ class FieldView:
         inside = torch.from_numpy((np.abs(points - box.centre) <= box.half_m).all(-1))
         weights = weights * inside
         keep = weights > NEGLIGIBLE
+        padding = (0, 0, 0, -int(keep.sum()) % ROWS)
+        wanted = functional.pad(torch.from_numpy(points[keep.numpy()]), padding)
+        counts = keep.sum(-1)
         return _Samples(
-            rays=len(rays),
-            ray=keep.nonzero()[:, 0],
             weight=weights[keep],
-            features=language.encode(torch.from_numpy(points[keep.numpy()])),
+            first=counts.cumsum(0) - counts,
+            features=language.encode(wanted),
             empty=weights.sum(-1) < MIN_WEIGHT,
             depth_m=rendering.median_distance(every, t) * torch.from_numpy(rays.z_per_t),
             opacity=weights.sum(-1),
@@ -215,9 +233,11 @@ class FieldView:
 
     @torch.no_grad()
     def _embed(self, chunk: _Samples, scale_m: float) -> Float[Tensor, "B D"]:
+        """Return the weighted sum of each ray's unit vectors, normalised; zero for the empty ones."""
         assert self._language is not None
         each = self._language.head(chunk.features, torch.full((len(chunk.features),), scale_m))
-        summed = torch.zeros(chunk.rays, each.shape[1]).index_add_(0, chunk.ray, each * chunk.weight[:, None])
+        rows = torch.arange(len(chunk.weight))
+        summed = functional.embedding_bag(rows, each, chunk.first, mode="sum", per_sample_weights=chunk.weight)
         return functional.normalize(summed, dim=-1) * ~chunk.empty[:, None]
 
 
