@@ -85,6 +85,12 @@ class EncoderConfig:
 class PyramidConfig:
     """Multi-scale crops of an image (LERF section 3.2): tile sizes as fractions of the image height."""
 
+    mode: str = option(
+        "tiles", "Embed crop by crop, or windows of one pass of the image tower a level", choices=("tiles", "dense")
+    )
+    border: str = option(
+        "inside", "Tiles inside the image, or half a tile of black all round as in LERF", choices=("inside", "padded")
+    )
     min_tile: float = option(0.08, "Smallest tile / image height", ge=0.02, le=1.0)
     max_tile: float = option(0.5, "Largest tile / image height", ge=0.02, le=1.0)
     levels: int = option(7, "Number of tile sizes, linear between the two", ge=2, le=32)

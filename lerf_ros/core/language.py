@@ -18,7 +18,7 @@ from lerf_ros.core.field import LanguageField, PatchHead
 from lerf_ros.core.hashgrid import TableAdam
 from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.core.keyframes import Keyframe
-from lerf_ros.core.pyramid import PyramidBank
+from lerf_ros.core.pyramid_bank import PyramidBank
 from lerf_ros.core.radiance import RadianceTrainer
 
 EVALUATE_CHUNK = 16384

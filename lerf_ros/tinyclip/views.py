@@ -16,7 +16,8 @@ from torch import Tensor
 
 from lerf_ros.config import PyramidConfig
 from lerf_ros.core.encoders import ImageTextEncoder
-from lerf_ros.core.pyramid import PyramidBank, build_pyramid
+from lerf_ros.core.pyramid import build_pyramid
+from lerf_ros.core.pyramid_bank import PyramidBank
 from lerf_ros.sim.arm_model import JOINTS
 from lerf_ros.sim.camera import RenderedFrame, SceneRenderer, look_at
 from lerf_ros.sim.scene import Scene

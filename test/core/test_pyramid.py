@@ -8,7 +8,8 @@ from tiny_clip_model import DIM
 
 from lerf_ros.config import PyramidConfig
 from lerf_ros.core.encoders import Calibration, OpenClipEncoder
-from lerf_ros.core.pyramid import FeaturePyramid, PyramidBank, build_pyramid, tile_grid
+from lerf_ros.core.pyramid import FeaturePyramid, build_pyramid, tile_grid
+from lerf_ros.core.pyramid_bank import PyramidBank
 
 
 class MeanColour:
