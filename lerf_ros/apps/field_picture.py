@@ -20,6 +20,9 @@ from lerf_ros.core.relevancy import CANONICAL
 HIDDEN_M = 0.03
 """An answer this far behind what is rendered at its pixel is hidden in the view."""
 
+SAMPLES = 64
+"""Samples a ray for pictures: with training's few, a surface between two of them shows as a speckle."""
+
 OVERLAY = 0.75
 """Heat stays this transparent at least, so that what glows can still be recognised."""
 

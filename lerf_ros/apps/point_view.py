@@ -26,7 +26,7 @@ BOX_EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4,
 NEUTRAL = 0.5
 """Relevancy of what fits no better than 'object', 'things', ..."""
 
-LEGEND = "heat = probability x (relevancy above 0.5); not stretched: what is absent stays grey"
+LEGEND = "heat = probability x (relevancy above 0.5): what is absent stays grey"
 
 
 def overview(

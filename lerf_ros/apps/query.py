@@ -118,13 +118,13 @@ def _shoot(
     import torch
 
     from lerf_ros.apps import viewpoint
-    from lerf_ros.apps.field_picture import shoot
+    from lerf_ros.apps.field_picture import SAMPLES, shoot
     from lerf_ros.apps.map_config import field_config
     from lerf_ros.core.field_view import FieldView
     from lerf_ros.core.mapfile import read_info
 
     made_with = field_config(read_info(folder))
-    field = FieldView(snapshot.weights, made_with, encoder.embed_dim, torch.get_num_threads())
+    field = FieldView(snapshot.weights, made_with, encoder.embed_dim, torch.get_num_threads(), SAMPLES)
     if pose:
         chosen = viewpoint.of_text(field, pose)
     elif view is not None:

@@ -83,16 +83,20 @@ class FieldView:
         config: the configuration they were trained with.
         embed_dim: width of the encoder they were trained with; None: colour and depth only.
         threads: CPU threads to look hash grids up with.
+        samples: on a ray, for language; None: as in training. The share of them that is looked up stays training's.
 
     Raises:
         MapFileError: the weights do not fit the configuration, or the language not the encoder's width.
     """
 
     def __init__(
-        self, weights: Mapping[str, np.ndarray], config: Config, embed_dim: int | None = None, threads: int = 1
-    ) -> None:
+        self, weights: Mapping[str, np.ndarray], config: Config, embed_dim: int | None = None, threads: int = 1,
+        samples: int | None = None,
+    ) -> None:  # fmt: skip
         workers = Workers(threads)
         self._config, self._weights = config, weights
+        self._samples = samples or config.train.samples
+        self._top = round(config.train.language_samples * self._samples / config.train.samples)
         self._radiance = RadianceTrainer(config, workers)
         try:
             for name in ("radiance", "exposure", "refinement"):
@@ -212,8 +216,8 @@ class FieldView:
     @torch.no_grad()
     def _sample(self, language: LanguageField, rays: RayBundle) -> _Samples:
         """Take the top-k samples by render weight, as training does, and look those up that count."""
-        t, every = self._radiance.distances(rays)
-        weights, index = rendering.top_samples(every, self._config.train.language_samples)
+        t, every = self._radiance.distances(rays, self._samples)
+        weights, index = rendering.top_samples(every, max(self._top, 1))
         points = rays.points(t.gather(-1, index).numpy())
         box = self._radiance.box
         inside = torch.from_numpy((np.abs(points - box.centre) <= box.half_m).all(-1))

@@ -162,9 +162,16 @@ class RadianceTrainer:
         self.density_grid.update(cells, density.numpy())
 
     @torch.no_grad()
-    def distances(self, rays: RayBundle) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
-        """Return sample distances and their detached weights along any rays, without measured depth."""
-        t = torch.from_numpy(self._distances(rays, self._train.samples, None))
+    def distances(
+        self, rays: RayBundle, samples: int | None = None
+    ) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
+        """Return sample distances and their detached weights along any rays, without measured depth.
+
+        Args:
+            rays: where to look.
+            samples: a ray; None: as many as in training.
+        """
+        t = torch.from_numpy(self._distances(rays, samples or self._train.samples, None))
         density, _ = self.field.density_features(torch.from_numpy(rays.points(t.numpy()).reshape(-1, 3)))
         return t, rendering.render_weights(density.view(t.shape), self._lengths(t))
 
