@@ -65,6 +65,7 @@ def _view(path: Path, cameras: tuple[PathCamera, ...], turned: Normalisation) ->
         raise DatasetError(f"{path} has no keyframe: {KEYFRAMES} ends with keyframe {len(cameras) - 1}")
     camera, document = cameras[index], read_object(path)
     size = image_size(str(path), document.get("imageWidth"), document.get("imageHeight"), "imageWidth and imageHeight")
+    intrinsics = _resized(path, camera.intrinsics, size)
     shapes = document.get("shapes")
     if not isinstance(shapes, list) or not shapes:
         raise DatasetError(f"{path} labels nothing: 'shapes' must be a list of labelme's rectangles")
@@ -73,7 +74,7 @@ def _view(path: Path, cameras: tuple[PathCamera, ...], turned: Normalisation) ->
         label, corners = _rectangle(f"{path}: shape {k}", shape, size)
         boxes.setdefault(label, []).append(corners)
     return LabelledView(
-        path.stem, _resized(path, camera.intrinsics, size), turned.pose(camera.T_path_gl),
+        path.stem, intrinsics, turned.pose(camera.T_path_gl),
         {label: np.stack(each) for label, each in boxes.items()}, {},
     )  # fmt: skip
 
