@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
-from torch.nn import functional
 
 from lerf_ros.config import Config
 from lerf_ros.core import losses, regulariser, rendering
@@ -68,8 +67,8 @@ class LanguageTrainer:
         slots = np.array([self.bank.slot(frame.id) for frame in frames], np.int64)[batch.frame[rows]]
         target = self.bank.lookup(slots, batch.pixel[rows, 0], batch.pixel[rows, 1], level)
         z = samples[rows] * batch.rays.z_per_t[rows, None]
-        scale = tile_px(frames, batch.frame[rows], level)[:, None] * z / batch.focal_px[rows, None]
-        embedding, patches = self._render(points[rows], scale.astype(np.float32), weights[rows])
+        scale = physical_scale(tile_px(frames, batch.frame[rows], level), z, batch.focal_px[rows])
+        embedding, patches = self._render(points[rows], scale, weights[rows])
         clip = CLIP_LOSSES[self._train.clip_loss](embedding, torch.from_numpy(target))
         loss, dino = self._train.clip_weight * clip, float("nan")
         if patches is not None:
@@ -114,7 +113,7 @@ class LanguageTrainer:
         detached = torch.from_numpy(weights)
         features = self.field.encode(torch.from_numpy(points.reshape(-1, 3)))
         each = self.field.head(features, torch.from_numpy(scale_m.reshape(-1)))
-        embedding = functional.normalize(rendering.composite(detached, each.view(rays, k, -1)), dim=-1)
+        embedding = rendering.composite_unit(detached, each.view(rays, k, -1))
         if self.patch_head is None:
             return embedding, None
         return embedding, rendering.composite(detached, self.patch_head(features).view(rays, k, -1))
@@ -137,6 +136,13 @@ def len_levels(frames: Sequence[Keyframe]) -> int:
     """Return the number of pyramid levels, the same for all keyframes of a map."""
     pyramid = frames[0].pyramid
     return 0 if pyramid is None else pyramid.levels
+
+
+def physical_scale(
+    tile_px: Float32[np.ndarray, " B"], z_m: Float[np.ndarray, "B k"], focal_px: Float32[np.ndarray, " B"]
+) -> Float32[np.ndarray, "B k"]:
+    """Return the height in metres that a ray's tile covers at each of its samples (z-depths), by its own camera."""
+    return np.asarray(tile_px[:, None] * z_m / focal_px[:, None], np.float32)
 
 
 def tile_px(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from lerf_ros.config import Config
+from lerf_ros.config import Config, QueryConfig
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.keyframes import Keyframe, KeyframeStore, MotionGate, PosedImage
 from lerf_ros.core.pyramid import build_pyramid
@@ -86,8 +86,7 @@ class LerfMapper:
             return None
         self._add_rendered_surface(frames)
         surface = self._surface.build()
-        query = self.config.query
-        scales = np.geomspace(query.min_scale_m, query.max_scale_m, query.scales).astype(np.float32)
+        scales = query_scales(self.config.query)
         embeddings = self.trainer.language.evaluate(surface.points, scales)
         return FieldSnapshot(
             step=self.step_count,
@@ -177,6 +176,12 @@ class LerfMapper:
     def step_count(self) -> int:
         """Training steps done."""
         return self.trainer.steps
+
+
+def query_scales(config: QueryConfig) -> Float32[np.ndarray, " S"]:
+    """Return the physical scales (m) that phrases are searched at, ascending (LERF: linear from 0)."""
+    spread = np.geomspace if config.scale_spacing == "geometric" else np.linspace
+    return np.asarray(spread(config.min_scale_m, config.max_scale_m, config.scales), np.float32)
 
 
 def _small(image: PosedImage) -> PosedImage:

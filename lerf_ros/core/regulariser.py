@@ -77,6 +77,12 @@ class EncoderPatches:
         return _half(raw / np.maximum(np.linalg.norm(raw, axis=-1, keepdims=True), 1e-6), self.name)
 
 
+def dino_cells(height: int, width: int, patch: int) -> tuple[int, int]:
+    """Return rows and columns of patches of an image whose shorter side is resized to 500 pixels (62 of 8 x 8)."""
+    scale = SHORTER_SIDE_PX / min(height, width)
+    return round(height * scale) // patch, round(width * scale) // patch
+
+
 class DinoPatches:
     """DINO ViT-S/8: the keys of its last layer, of the image with its shorter side resized to 500 pixels.
 
@@ -112,9 +118,10 @@ class DinoPatches:
         Raises:
             EncoderError: they are not finite.
         """
-        scale = SHORTER_SIDE_PX / min(rgb.shape[:2])
-        size = [max(round(n * scale), self._patch) // self._patch * self._patch for n in rgb.shape[:2]]
-        image = cv2.resize(rgb, (size[1], size[0]), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        cells = dino_cells(rgb.shape[0], rgb.shape[1], self._patch)
+        height, width = (n * self._patch for n in cells)
+        how = cv2.INTER_AREA if height < rgb.shape[0] else cv2.INTER_CUBIC
+        image = cv2.resize(rgb, (width, height), interpolation=how)
         x = torch.from_numpy((image.astype(np.float32) - self._mean) / self._std).permute(2, 0, 1)[None]
         with torch.inference_mode():
             self._model.forward_features(x.to(self._device))
@@ -122,7 +129,7 @@ class DinoPatches:
         if qkv is None:
             raise EncoderError(f"{self.name}: this timm computes attention without its qkv layer; use another version")
         keys = qkv[0, 1:, self.dim : 2 * self.dim].float().cpu().numpy()
-        return _half(keys.reshape(size[0] // self._patch, size[1] // self._patch, self.dim), self.name)
+        return _half(keys.reshape(*cells, self.dim), self.name)
 
     def _keep(self, _module: object, _inputs: object, output: Tensor) -> None:
         self._qkv = output

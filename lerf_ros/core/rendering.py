@@ -4,6 +4,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 
 def interval_lengths(t: Float[Tensor, "B S"], last_m: Float[Tensor, " B"]) -> Float[Tensor, "B S"]:
@@ -21,6 +22,11 @@ def render_weights(density: Float[Tensor, "B S"], delta: Float[Tensor, "B S"]) -
 def composite(weights: Float[Tensor, "B S"], values: Float[Tensor, "B S C"]) -> Float[Tensor, "B C"]:
     """Return the weighted sum along each ray."""
     return torch.einsum("bs,bsc->bc", weights, values)
+
+
+def composite_unit(weights: Float[Tensor, "B S"], values: Float[Tensor, "B S C"]) -> Float[Tensor, "B C"]:
+    """Return the weighted sum of unit vectors along each ray, made a unit vector after the sum (LERF section 3.3)."""
+    return functional.normalize(composite(weights, values), dim=-1)
 
 
 def expected_distance(weights: Float[Tensor, "B S"], t: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lerf_ros.config import Config
+from lerf_ros.config import Config, TrainConfig
 from lerf_ros.core.batches import draw_pixels
 from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.core.keyframes import Keyframe
@@ -29,6 +29,11 @@ class StepReport:
     clip: float
     rays: int
     dino: float = float("nan")
+
+
+def rate_ratio(config: TrainConfig, steps: int) -> float:
+    """Return the share of the initial learning rates that is left: exponential, then constant."""
+    return max(float(0.5 ** (steps / config.half_life_steps)), config.min_lr_ratio)
 
 
 class Trainer:
@@ -79,7 +84,7 @@ class Trainer:
 
     def step(self, frames: Sequence[Keyframe]) -> StepReport:
         """Take one step of each field."""
-        lr_ratio = max(0.5 ** (self.steps / self._config.half_life_steps), self._config.min_lr_ratio)
+        lr_ratio = rate_ratio(self._config, self.steps)
         recent = self._config.recent_share
         batch = draw_pixels(frames, self._config.rays, recent, self._rng)
         slots = np.array([self._slots[frame.id] for frame in frames], np.int64)[batch.frame]
