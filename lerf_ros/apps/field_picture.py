@@ -74,7 +74,7 @@ def page(shot: Shot, answers: Sequence[PromptAnswer], caption: str) -> Image.Ima
     at = ", ".join(f"{v:.2f}" for v in shot.view.T_world_cam[:3, 3])
     panels = [pv.titled(colour, shot.view.name.capitalize(), f"rendered at {k.width} x {k.height} from ({at}) m")]
     panels += [_panel(shot, answer, colour) for answer in answers]
-    return pv.sheet(panels, f"{caption}; {pv.LEGEND}")
+    return pv.sheet(panels, f"{pv.LEGEND} ({caption})")
 
 
 def _panel(shot: Shot, found: PromptAnswer, colour: UInt8[np.ndarray, "H W 3"]) -> Image.Image:
@@ -88,7 +88,7 @@ def _panel(shot: Shot, found: PromptAnswer, colour: UInt8[np.ndarray, "H W 3"]) 
     picture = Image.fromarray(_pale(colour, heat))
     pv.mark(picture, shot.view, found.extent, found.argmax_point, hollow=where == "hidden")
     said = {"outside": "; outside this view", "hidden": "; hidden in this view"}.get(where, "")
-    return pv.titled(np.asarray(picture), found.prompt, note + said)
+    return pv.titled(np.asarray(picture), found.prompt, note + said, pv.INKS.get(found.status.name, pv.FAINT))
 
 
 def whereabouts(shot: Shot, found: PromptAnswer) -> str:

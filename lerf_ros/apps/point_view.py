@@ -18,6 +18,9 @@ GROUND = (219, 223, 230)
 INK = (28, 30, 36)
 WHITE = (255, 255, 255)
 FAINT = (120, 124, 134)
+INKS = {"FOUND": (28, 122, 62), "AMBIGUOUS": (158, 104, 10), "STALE": (158, 104, 10), "NOT_FOUND": (176, 52, 44)}
+"""Of notes, by status: the colours of the table."""
+
 SUPERSAMPLE = 2
 FILL = 1.25
 """Splat diameter / projected voxel: a little overlap closes the gaps between neighbours."""
@@ -133,14 +136,16 @@ def mark(
             draw.ellipse([u - radius, v - radius, u + radius, v + radius], fill=fill)
 
 
-def titled(picture: UInt8[np.ndarray, "H W 3"], title: str, note: str, band: int = 62) -> Image.Image:
+def titled(
+    picture: UInt8[np.ndarray, "H W 3"], title: str, note: str, ink: tuple[int, int, int] = FAINT, band: int = 62
+) -> Image.Image:
     """Return the picture under a band with a title and a smaller note."""
     height, width = picture.shape[:2]
     image = Image.new("RGB", (width, height + band), PAPER)
     image.paste(Image.fromarray(picture), (0, band))
     draw = ImageDraw.Draw(image)
     draw.text((14, 10), _fitted(title, width - 28, 24), fill=INK, font=ImageFont.load_default(24))
-    draw.text((14, 39), _fitted(note, width - 28, 15), fill=FAINT, font=ImageFont.load_default(15))
+    draw.text((14, 39), _fitted(note, width - 28, 15), fill=ink, font=ImageFont.load_default(15))
     return image
 
 

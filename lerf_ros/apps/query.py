@@ -226,9 +226,9 @@ def _draw(
         tinted = pv.shaded(surface, pv.tinted(surface.colours.astype(float), heat))
         picture = pv.draw_points(view, surface.points, tinted, surface.voxel_m)
         note = f"{a.status.name}, probability {a.probability:.2f}, relevancy {a.relevancy:.2f} at {a.scale_m:.2f} m"
-        panel = pv.titled(picture, a.prompt, note)
+        panel = pv.titled(picture, a.prompt, note, pv.INKS.get(a.status.name, pv.FAINT))
         overlay = panel.crop((0, panel.height - PANEL[1], *panel.size))
         pv.mark(overlay, view, a.extent, a.argmax_point)
         panel.paste(overlay, (0, panel.height - PANEL[1]))
         panels.append(panel)
-    return pv.sheet(panels, f"encoder {encoder}; {pv.LEGEND}")
+    return pv.sheet(panels, f"{pv.LEGEND} (encoder {encoder})")
