@@ -2,11 +2,13 @@
 """Embeddings of all windows of an image from one pass of the encoder's image tower: how it is resized and cut."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Float64, UInt8
 from torch import Tensor
 
@@ -94,11 +96,25 @@ def plan(width: int, height: int, tile_px: int, tower: DenseTower) -> DensePlan:
     return DensePlan(rows, columns, side, step)
 
 
-def windows(cells: Float[Tensor, "P h w"], layout: DensePlan) -> Float[Tensor, "N P s s"]:
-    """Cut the windows out of a feature map, row-major."""
+def window_features(
+    tower: DenseTower,
+    rgb: UInt8[np.ndarray, "H W 3"],
+    layout: DensePlan,
+    normalised: Callable[[UInt8[Tensor, "1 H W 3"]], Float[Tensor, "1 3 H W"]],
+) -> Float[Tensor, "N D"]:
+    """Return the embedding of each window of an image, row-major, not of unit length.
+
+    Args:
+        tower: run once, over the image resized as `layout` says.
+        rgb: the image.
+        layout: made for its size and this tower.
+        normalised: turns pixels into what the tower takes.
+    """
+    image = resized(rgb, layout.columns * tower.stride_px, layout.rows * tower.stride_px)
+    cells = tower.cells(normalised(torch.from_numpy(image)[None]))
     side, step = layout.side, layout.step
-    cut = cells.unfold(1, side, step).unfold(2, side, step)  # P ny nx s s
-    return cut.permute(1, 2, 0, 3, 4).flatten(0, 1)
+    windows = cells.unfold(1, side, step).unfold(2, side, step).permute(1, 2, 0, 3, 4)  # ny nx P s s
+    return torch.cat([tower.pooled(row).float() for row in windows])
 
 
 def resized(rgb: UInt8[np.ndarray, "H W 3"], width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:

@@ -143,10 +143,8 @@ class OpenClipEncoder:
         tower = self._tower()
         height, width = rgb.shape[:2]
         plan = dense.plan(width, height, tile_px, tower)
-        image = dense.resized(rgb, plan.columns * tower.stride_px, plan.rows * tower.stride_px)
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            cut = dense.windows(tower.cells(self._normalised(torch.from_numpy(image)[None])), plan)
-            features = self._unit(torch.cat([tower.pooled(part).float() for part in torch.split(cut, 1024)]))
+            features = self._unit(dense.window_features(tower, rgb, plan, self._normalised))
         first, stride = plan.lattice(width, height)
         return dense.DenseEmbeddings(first, stride, features.reshape(plan.ny, plan.nx, -1))
 

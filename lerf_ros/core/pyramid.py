@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, Float16, Float32, Float64, Int32, UInt8
 
 from lerf_ros.config import PyramidConfig
@@ -28,6 +27,9 @@ from lerf_ros.errors import EncoderError
 
 MIN_TILE_PX = 8
 """Smaller crops hold nothing to recognise and would blow the image up without bound."""
+
+WHOLE = 1e-6
+"""What a product may lack of a whole number of pixels."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class TileGrid:
     @property
     def stride_px(self) -> Float64[np.ndarray, "L 2"]:
         """Distance x, y between a level's neighbouring centres, pixels."""
-        return self.span_px / np.maximum(np.stack([self.nx, self.ny], axis=1) - 1, 1)
+        return np.asarray(self.span_px / np.maximum(np.stack([self.nx, self.ny], axis=1) - 1, 1))
 
     @property
     def levels(self) -> int:
@@ -101,11 +103,12 @@ def _inside_grid(width: int, height: int, config: PyramidConfig) -> TileGrid:
 def _padded_grid(width: int, height: int, config: PyramidConfig) -> TileGrid:
     """As LERF's released code: sides and strides cut to whole pixels, tiles over an image with k // 2 all round.
 
-    The shares are float32, as there: 0.2 x 540 must be 108, not 107.
+    Cut after exact arithmetic (0.2 x 540 is 108). The code's float32 shares lie a hair beside the decimal ones, which
+    takes a pixel off where a product is whole: its smallest tiles of 36 then come every 35 pixels, not 36.
     """
-    shares = np.array(torch.linspace(config.min_tile, config.max_tile, config.levels).tolist())
-    tile = np.maximum((shares * height).astype(int), 1)
-    stride = np.maximum((tile * _stride_share(shares)).astype(int), 1)
+    shares = np.linspace(config.min_tile, config.max_tile, config.levels)
+    tile = np.maximum((shares * height + WHOLE).astype(int), 1)
+    stride = np.maximum((tile * _stride_share(shares) + WHOLE).astype(int), 1)
     border = tile // 2
     nx, ny = (((side + 2 * border - tile) // stride + 1).astype(np.int32) for side in (width, height))
     first, span = (tile - 1) / 2 - border, np.stack([nx - 1, ny - 1], axis=1) * stride[:, None]

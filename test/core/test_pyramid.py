@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-import dataclasses
-
 import cv2
 import numpy as np
 import pytest
-from tiny_clip_model import DIM
 
 from lerf_ros.config import PyramidConfig
 from lerf_ros.core.encoders import Calibration, OpenClipEncoder
-from lerf_ros.core.pyramid import FeaturePyramid, build_pyramid, tile_grid
-from lerf_ros.core.pyramid_bank import PyramidBank
+from lerf_ros.core.pyramid import build_pyramid, tile_grid
+from lerf_ros.errors import EncoderError
 
 
 class MeanColour:
@@ -77,90 +74,90 @@ def test_shared_resizing_gives_nearly_the_crop_by_crop_embeddings(encoder: OpenC
     assert (single * shared).sum(axis=1).mean() > 0.99
 
 
-def pyramid_of(width: int, height: int, seed: int, dim: int = DIM) -> FeaturePyramid:
-    grid = tile_grid(width, height, PyramidConfig())
-    features = np.random.default_rng(seed).normal(size=(grid.tiles, dim)).astype(np.float16)
-    return FeaturePyramid(**vars(grid), features=features)
+PADDED = PyramidConfig(border="padded", min_tile=0.05, max_tile=0.5, levels=7)
+"""The lattice of LERF's released code."""
 
 
-def slow_lookup(pyramid: FeaturePyramid, u: float, v: float, level: float) -> np.ndarray:
-    total = np.zeros(pyramid.features.shape[1])
-    low = min(int(level), pyramid.levels - 2)
-    for lv, weight in ((low, 1 - (level - low)), (low + 1, level - low)):
-        tile, nx, ny = (int(a[lv]) for a in (pyramid.tile_px, pyramid.nx, pyramid.ny))
-        grid = pyramid.features[pyramid.offset[lv] :][: nx * ny].astype(float).reshape(ny, nx, -1)
-        fx = np.interp(u, np.linspace(0, pyramid.width - tile, nx) + (tile - 1) / 2, np.arange(nx))
-        fy = np.interp(v, np.linspace(0, pyramid.height - tile, ny) + (tile - 1) / 2, np.arange(ny))
-        x, y = min(int(fx), nx - 2), min(int(fy), ny - 2)
-        ax, ay = fx - x, fy - y
-        top = grid[y, x] * (1 - ax) + grid[y, x + 1] * ax
-        bottom = grid[y + 1, x] * (1 - ax) + grid[y + 1, x + 1] * ax
-        total += weight * (top * (1 - ay) + bottom * ay)
-    return total
+@pytest.mark.parametrize(
+    ("width", "height", "tiles"),
+    [
+        # k = int(738 x share) = 36 92 147 202 258 313 369; strides int(k x share) = 36 57 73 101 129 156 184
+        # nx = (994 + 2 (k // 2) - k) // stride + 1 = 28 18 14 10 8 7 6; ny = 21 13 11 8 6 5 5 likewise
+        (994, 738, [588, 234, 154, 80, 48, 35, 30]),
+        # k = 49 124 198 273 347 422 497, strides 49 77 99 136 173 211 248 (by the height): nx = 16 10 8 6 5 4 3
+        (738, 994, [336, 130, 88, 48, 30, 20, 15]),
+        # k = 27 67 108 148 189 229 270 (0.2 x 540 must not become 107), strides 27 41 54 74 94 114 135:
+        # nx = 36 24 18 13 11 9 8, ny = 20 14 11 8 6 5 5; odd sides have one pixel less of border
+        (960, 540, [720, 336, 198, 104, 66, 45, 40]),
+    ],
+)
+def test_padded_grid_is_that_of_lerf(width: int, height: int, tiles: list[int]) -> None:
+    grid = tile_grid(width, height, PADDED)
+    assert (grid.nx * grid.ny).tolist() == tiles
+    assert grid.tiles == sum(tiles)
 
 
-def test_lookup_agrees_with_its_slow_twin_over_two_image_sizes() -> None:
-    frames = {7: pyramid_of(320, 240, 1), 3: pyramid_of(200, 220, 2)}
-    bank = PyramidBank()
-    for key, pyramid in frames.items():
-        bank.add(key, pyramid)
-    rng = np.random.default_rng(3)
-    ids = [int(k) for k in rng.choice([7, 3], 200)]
-    u = np.array([rng.uniform(-2, frames[k].width + 1) for k in ids])  # beyond the borders too: clamped
-    v = np.array([rng.uniform(-2, frames[k].height + 1) for k in ids])
-    level = np.concatenate([[0.0, 6.0, 3.0], rng.uniform(0, 6, 197)])
-    found = bank.lookup(np.array([bank.slot(k) for k in ids]), u, v, level)
-    expected = np.stack([slow_lookup(frames[k], *uvl) for k, *uvl in zip(ids, u, v, level, strict=True)])
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+def test_padded_centres_and_strides_by_hand() -> None:
+    # 994 x 738: even sides of 36 start half a pixel outside (35 / 2 - 18), odd ones of 147 at the first pixel (73 - 73)
+    grid = tile_grid(994, 738, PADDED)
+    assert grid.tile_px.tolist() == [36, 92, 147, 202, 258, 313, 369]
+    assert grid.first_px.tolist() == [[-0.5] * 2, [-0.5] * 2, [0.0] * 2, [-0.5] * 2, [-0.5] * 2, [0.0] * 2, [0.0] * 2]
+    assert grid.stride_px.tolist() == [[s, s] for s in (36, 57, 73, 101, 129, 156, 184)]
 
 
-def test_lookup_is_exact_at_a_tile_centre_and_not_renormalised() -> None:
-    pyramid = pyramid_of(320, 240, 4)
-    bank = PyramidBank()
-    slot = np.array([bank.add(0, pyramid)])
-    # level 6: tile 120, 5 x 3 tiles, first centre at pixel (59.5, 59.5)
-    at = bank.lookup(slot, np.array([59.5]), np.array([59.5]), np.array([6.0]))
-    np.testing.assert_allclose(at[0], pyramid.features[742].astype(np.float32), rtol=1e-6)
-    # midway to the next one, 50 pixels on
-    half = bank.lookup(slot, np.array([84.5]), np.array([59.5]), np.array([6.0]))
-    np.testing.assert_allclose(half[0], pyramid.features[742:744].astype(np.float32).mean(axis=0), rtol=1e-4, atol=1e-5)
+def test_centres_and_strides_inside_by_hand() -> None:
+    # 320 x 240, level 6: tile 120, 5 x 3 tiles: first centre (119 / 2), 200 / 4 and 120 / 2 apart
+    grid = tile_grid(320, 240, PyramidConfig())
+    assert grid.first_px[6].tolist() == [59.5, 59.5]
+    assert grid.stride_px[6].tolist() == [50, 60]
+    # 30 wide: a single column
+    assert (tile_grid(30, 400, PyramidConfig()).stride_px > 0).all()
 
 
-def test_images_of_a_single_column_of_tiles_can_be_looked_up() -> None:
-    pyramid = pyramid_of(30, 400, 5)
-    bank = PyramidBank()
-    slot = np.array([bank.add(0, pyramid)])
-    out = bank.lookup(slot, np.array([15.0]), np.array([399.0]), np.array([6.0]))
-    last = pyramid.offset[6] + pyramid.ny[6] - 1
-    np.testing.assert_allclose(out[0], pyramid.features[last].astype(np.float32), rtol=1e-5)
+def test_padded_tiles_see_black_beyond_the_image() -> None:
+    # 60 x 40 white, tiles of 10 every 5: a corner's tile is a quarter image, a border's a half
+    config = PyramidConfig(border="padded", min_tile=0.25, max_tile=0.5, levels=2)
+    pyramid = build_pyramid(MeanColour(), np.full((40, 60, 3), 255, np.uint8), config)
+    level = pyramid.features[:117, 0].astype(float).reshape(9, 13)
+    assert pyramid.offset.tolist() == [0, 117]
+    np.testing.assert_allclose(level[[0, 0, -1, -1], [0, -1, 0, -1]], 255 / 4, atol=2)
+    np.testing.assert_allclose(level[0, 1:-1], 255 / 2, atol=2)
+    np.testing.assert_allclose(level[1:-1, 1:-1], 255)
 
 
-def test_removed_keyframes_leave_the_others_in_place() -> None:
-    bank = PyramidBank()
-    frames = {k: pyramid_of(160, 120, k) for k in range(12)}
-    for key, pyramid in frames.items():
-        bank.add(key, pyramid)
-    for key in (0, 5, 11):
-        bank.remove(key)
-    frames[20] = pyramid_of(160, 120, 20)
-    bank.add(20, frames[20])
-    assert len(bank) == 10
-    for key in (1, 6, 10, 20):
-        found = bank.lookup(np.array([bank.slot(key)]), np.array([70.0]), np.array([50.0]), np.array([2.3]))
-        np.testing.assert_allclose(found[0], slow_lookup(frames[key], 70.0, 50.0, 2.3), atol=2e-5)
-    with pytest.raises(KeyError):
-        bank.slot(5)
+def test_padded_tile_features_are_of_the_right_places() -> None:
+    v, u = np.mgrid[0:240, 0:320]
+    rgb = np.stack([u * 0.75, v, np.zeros_like(u)], axis=-1).astype(np.uint8)
+    pyramid = build_pyramid(MeanColour(), rgb, PADDED)
+    for level in (0, 3, 6):
+        nx, ny = pyramid.nx[level], pyramid.ny[level]
+        found = pyramid.features[pyramid.offset[level] :][: nx * ny].astype(float).reshape(ny, nx, 3)
+        x, y = (pyramid.first_px[level, a] + pyramid.stride_px[level, a] * np.arange(n) for a, n in ((0, nx), (1, ny)))
+        half = pyramid.tile_px[level] / 2
+        inside = np.ix_(*((c + 0.5 >= half) & (c + 0.5 <= size - half) for c, size in ((y, 240), (x, 320))))
+        np.testing.assert_allclose(found[..., 0][inside], np.broadcast_to(x * 0.75, (ny, nx))[inside], atol=1.5)
+        np.testing.assert_allclose(found[..., 1][inside], np.broadcast_to(y[:, None], (ny, nx))[inside], atol=1.5)
 
 
-def test_pyramids_that_do_not_fit_are_refused() -> None:
-    bank = PyramidBank()
-    bank.add(0, pyramid_of(160, 120, 0))
-    with pytest.raises(ValueError, match="already"):
-        bank.add(0, pyramid_of(160, 120, 0))
-    with pytest.raises(ValueError, match="does not fit"):
-        bank.add(1, pyramid_of(160, 120, 0, dim=DIM + 1))
+class Lying(MeanColour):
+    """Says its embeddings are five wide."""
+
+    embed_dim = 5
+
+
+class NotFinite(MeanColour):
+    """Gives what no field can be trained on."""
+
+    def encode_images(self, crops: np.ndarray) -> np.ndarray:
+        return super().encode_images(crops) * np.nan
+
+
+@pytest.mark.parametrize(("encoder", "message"), [(Lying(), "5 wide but gives 3"), (NotFinite(), "not finite")])
+def test_unusable_embeddings_are_refused(encoder: MeanColour, message: str) -> None:
+    with pytest.raises(EncoderError, match=message):
+        build_pyramid(encoder, np.full((40, 60, 3), 255, np.uint8), PyramidConfig())
 
 
 def test_tile_sizes_are_linear_between_levels() -> None:
-    pyramid = dataclasses.replace(pyramid_of(320, 240, 0))
+    pyramid = tile_grid(320, 240, PyramidConfig())
     np.testing.assert_allclose(pyramid.tile_px_at(np.array([0.0, 0.5, 6.0])), [19, 27.5, 120])
