@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from lerf_ros.config import Config, from_flat
+from lerf_ros.config import Config, from_flat, to_flat
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.field_view import FieldView
 from lerf_ros.core.keyframes import PosedImage
-from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.core.mapper import LerfMapper, query_scales
 from lerf_ros.data.bounds import capture_workspace
 from lerf_ros.data.labels import LabelledScene
 from lerf_ros.data.layouts import scene_folders
@@ -128,7 +128,7 @@ def run_lerf_dataset(
     report = {
         "dataset": folder.resolve().name, "encoder": encoder.name, "encoder_sha256": encoder.sha256,
         "seconds": seconds, "steps": steps, "threads": threads, "seed": config.train.seed,
-        **{protocol: summary(each) for protocol, each in found.items()}, "training": training,
+        **{protocol: summary(each) for protocol, each in found.items()}, "training": training, "config": to_flat(config),
     }  # fmt: skip
     return report, markdown(report)
 
@@ -174,13 +174,7 @@ def _map(task: _Task, job: _Job) -> tuple[RelevancyView, Float32[np.ndarray, " S
         mapper.close()
     views = sum(len(s.views) for s in (task.lerf, task.ovs) if s)
     view = job.make_view(weights, config, job.encoder.embed_dim, job.threads)
-    return view, query_scales(config), {"images": len(images), "views": views, **cost}
-
-
-def query_scales(config: Config) -> Float32[np.ndarray, " S"]:
-    """Return the physical scales that are asked at, metres."""
-    query = config.query
-    return np.geomspace(query.min_scale_m, query.max_scale_m, query.scales).astype(np.float32)
+    return view, query_scales(config.query), {"images": len(images), "views": views, **cost}
 
 
 def _train(mapper: LerfMapper, images: Sequence[PosedImage], name: str, job: _Job) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lerf_ros.eval.published import LERF_TABLE_1, OVERALL, OVS_LOCALISATION, OVS_MIOU, Table
+from lerf_ros.eval.published import LERF_TABLE_1, OVERALL, OVS_LOCALISATION, OVS_MIOU, Figure, Row, Table
 
 MEAN = "mean of scenes"
 UNVERIFIED = "`?`: not read in the paper that measured it."
@@ -35,20 +35,27 @@ def _table(table: Table, found: Mapping[str, Any], key: str) -> str:
     rows = [["method", *columns, MEAN, OVERALL]]
     for row in table.rows:
         cells = [str(row.cells[c]) if c in row.cells else "" for c in columns]
-        means = [row.cells[c].value for c in table.scenes if c in row.cells]
-        mean = f"{sum(means) / len(means):.1f}" if len(means) == len(table.scenes) else ""
-        rows.append([row.method, *cells, mean, str(row.cells.get(OVERALL, ""))])
+        rows.append([row.method, *cells, _mean(table, row), str(row.cells.get(OVERALL, ""))])
     rows.append(["**ours**", *(_percent(ours[c][key]) if c in ours else "" for c in columns),
                  *(_percent(found[group][key]) for group in ("mean_of_scenes", "pooled"))])  # fmt: skip
     rows.append(["ours: phrases x views", *(str(ours[c]["n"]) if c in ours else "" for c in columns), "",
                  str(found["pooled"]["n"])])  # fmt: skip
-    sources = "; ".join(dict.fromkeys(f"{row.method}: {row.source}" for row in table.rows))
+    by_source = {row.source: [r.method for r in table.rows if r.source == row.source] for row in table.rows}
+    sources = "; ".join(f"{', '.join(methods)}: {source}" for source, methods in by_source.items())
     low, high = found["pooled"]["interval_95"]
     interval = f" 95 % interval of ours, pooled: {100 * low:.1f} to {100 * high:.1f}." if key == "accuracy" else ""
     about = (
         f"In percent, {table.measure}. Column `{OVERALL}`: {table.overall}; ours is pooled over all phrases and views."
     )
     return f"## {table.name}\n\n{about}{interval} {UNVERIFIED}\n\n{_grid(rows)}\n\nSources: {sources}.\n"
+
+
+def _mean(table: Table, row: Row) -> str:
+    """Return the mean of a published row's scenes, where it has all of them."""
+    cells = [row.cells[c] for c in table.scenes if c in row.cells]
+    if len(cells) < len(table.scenes):
+        return ""
+    return str(Figure(sum(c.value for c in cells) / len(cells), all(c.verified for c in cells)))
 
 
 def _training(training: Mapping[str, Mapping[str, Any]]) -> str:

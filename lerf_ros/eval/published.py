@@ -19,7 +19,7 @@ class Figure:
     verified: bool
 
     def __str__(self) -> str:
-        return f"{self.value:g}" + ("" if self.verified else " ?")
+        return f"{self.value:.1f}" + ("" if self.verified else " ?")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ LERF_TABLE_1 = Table(
 
 OVS_LOCALISATION = Table(
     "LERF-OVS, localisation",
-    "localisation accuracy: the most relevant pixel after a 30 x 30 mean lies in a box of the phrase",
+    "localisation accuracy: the most relevant pixel of a training view, after a 30 x 30 mean, lies in a box of the phrase",
     OVS_SCENES,
     "mean of the scenes",
     (
@@ -96,7 +96,7 @@ OVS_LOCALISATION = Table(
 
 OVS_MIOU = Table(
     "LERF-OVS, rendered masks",
-    "mean IoU of masks cut from rendered relevancy",
+    "mean IoU of masks cut from the relevancy of training views",
     OVS_SCENES,
     "mean of the scenes",
     (

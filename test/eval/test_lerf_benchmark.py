@@ -77,8 +77,9 @@ def test_a_perfect_map_finds_every_label_of_novel_views(lerf: Path, perfect: Per
     assert report["training"]["table"]["images"] == len(CAPTURE)
     assert report["training"]["table"]["steps"] == 1
     assert report["lerf_ovs"] == {"scenes": {}}
+    assert report["config"]["train.rays"] == 256
     json.dumps(report, allow_nan=False)
-    assert "| LERF | 81.5 | 91.7 | 62.5 | 93.8 | 79.5 ? |  | 81.8 | 80.3 ? |" in markdown
+    assert "| LERF | 81.5 | 91.7 | 62.5 | 93.8 | 79.5 ? |  | 81.8 ? | 80.3 ? |" in markdown
     assert "| **ours** |  |  |  |  |  | 100.0 | 100.0 | 100.0 |" in markdown
     assert "LERF-OVS" not in markdown
 
