@@ -11,7 +11,7 @@ ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 endif
 
-.PHONY: help install demo weights test test-all lint config clean
+.PHONY: help install demo eval weights test test-all lint config clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -21,6 +21,9 @@ install:  ## make .venv with everything in it (does nothing when nothing changed
 
 demo: install  ## simulated arm, live map, questions in words, one object lifted; SEED=n for another scene
 	$(PY) -m lerf_ros demo --seed $(SEED)
+
+eval: install  ## accuracy on unseen simulated scenes, ours, the paper's and baselines (hours; goes on where it was); SEED=n
+	$(PY) -m lerf_ros eval --scenes 40 --paper-scenes 12 --seed $(SEED) --report out/eval_$(SEED).json
 
 weights: install  ## train the bundled encoder again, from the project's own renders
 	$(PY) -m lerf_ros weights

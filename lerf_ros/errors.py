@@ -14,6 +14,7 @@ LerfError
 ├── BackendError           a hash-grid backend is unknown or not installed
 ├── PromptError            a phrase that cannot be asked
 ├── MapFileError           a saved map is absent, damaged, foreign or newer
+├── EvaluationError        an evaluation cannot be run, or its folder belongs to another one
 └── MappingStoppedError    the mapping threads are not running (any more)
 """
 
@@ -76,6 +77,10 @@ class PromptError(LerfError, ValueError):
 
 class MapFileError(LerfError):
     """A saved map is absent, damaged, foreign, or from a newer version."""
+
+
+class EvaluationError(LerfError):
+    """An evaluation cannot be run as asked, one of its scenes failed, or its work folder belongs to another one."""
 
 
 class MappingStoppedError(LerfError, RuntimeError):

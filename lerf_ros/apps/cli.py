@@ -4,6 +4,7 @@
 import typer
 
 from lerf_ros.apps import demo, measure, query, replay, train
+from lerf_ros.apps import eval as evaluation
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +19,7 @@ app.command("train")(train.run)
 app.command("query")(query.run)
 app.command("measure")(measure.run)
 app.command("replay")(replay.run)
+app.command("eval")(evaluation.run)
 
 
 @app.command("weights")

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`eval`: how well the map answers, on simulated scenes it was never tuned on, or on LERF's dataset."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lerf_ros.apps.terminal import fail, progress
+
+if TYPE_CHECKING:
+    from lerf_ros.eval.harness import Plan
+
+INTERRUPTED = 130
+
+
+def run(
+    scenes: Annotated[int, typer.Option(min=0, help="Scenes for default, single_view and multi_view")] = 40,
+    paper_scenes: Annotated[int, typer.Option(min=0, help="Scenes for the other configurations")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and their questions")] = 0,
+    report: Annotated[Path, typer.Option(help="Write the figures to this JSON file, and FILE.md beside it")] = Path(
+        "out/eval.json"
+    ),
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each")] = 2,
+    only: Annotated[list[str] | None, typer.Option(help="Only this configuration (may be given again)")] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder of finished scenes, to go on from [REPORT.work]")] = None,
+    steps: Annotated[int, typer.Option(min=0, help="Training steps instead of each one's own, for a quick look")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, not as tables")] = False,
+    lerf_dataset: Annotated[
+        Path | None, typer.Option(help="Evaluate on this folder of LERF or LERF-OVS scenes instead")
+    ] = None,
+) -> None:
+    """Map unseen scenes, ask for what is there and what is not, and compare with the truth and with baselines.
+
+    Example: python -m lerf_ros eval --scenes 40 --paper-scenes 12 --seed 0 --report out/eval.json
+    An interrupted run loses only its unfinished scenes: the same command goes on.
+    """
+    from lerf_ros.errors import LerfError
+
+    try:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        if lerf_dataset is not None:
+            document, text = _published(lerf_dataset, steps, jobs)
+        else:
+            from lerf_ros.eval.harness import Plan
+
+            folder = work or report.with_suffix(".work")
+            document, text = _simulated(
+                Plan(scenes, paper_scenes, seed, folder, jobs, tuple(only or ()), steps), report
+            )
+        _write(report, document, text)
+    except (LerfError, OSError) as error:
+        raise fail("eval", str(error)) from error
+    except KeyboardInterrupt:
+        sys.stderr.write("eval: interrupted; finished scenes are kept, the same command goes on from there\n")
+        raise typer.Exit(INTERRUPTED) from None
+    sys.stdout.write(_json(document) if as_json else text)
+    sys.stderr.write(f"report: {report} and {_beside(report)}\n")
+
+
+def _simulated(plan: "Plan", report: Path) -> tuple[dict[str, Any], str]:
+    from lerf_ros.eval.harness import document_of, evaluate
+    from lerf_ros.eval.tables import markdown
+
+    with progress() as bars:
+        task = bars.add_task("evaluating", total=None)
+
+        def told(scene: int, name: str, done: int, wanted: int) -> None:
+            what = f"scene {scene} {name}" if name else "evaluating"
+            bars.update(task, completed=done, total=wanted, description=f"{what} ({done} of {wanted})")
+
+        records = evaluate(plan, told)
+    document = document_of(plan, records, report.with_suffix(".pictures"))
+    return document, markdown(document)
+
+
+def _published(folder: Path, steps: int, jobs: int) -> tuple[dict[str, Any], str]:
+    from lerf_ros.core.encoders import load_encoder
+    from lerf_ros.eval.lerf_benchmark import run_lerf_dataset
+    from lerf_ros.eval.mapping import node_config
+
+    config = node_config("paper.yaml")
+    encoder = load_encoder(config.encoder)
+    with progress() as bars:
+        task = bars.add_task("evaluating", total=1.0)
+
+        def told(scene: str, what: str, share: float) -> None:
+            bars.update(task, completed=share, description=f"{scene}: {what}")
+
+        return run_lerf_dataset(folder, config, encoder, steps=steps or 30_000, threads=jobs, progress=told)
+
+
+def _beside(report: Path) -> Path:
+    return report.with_suffix(report.suffix + ".md")
+
+
+def _json(document: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def _write(report: Path, document: dict[str, Any], text: str) -> None:
+    from lerf_ros.eval.records import write_whole
+
+    write_whole(report, _json(document))
+    write_whole(_beside(report), text)

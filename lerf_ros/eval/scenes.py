@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scenes of the evaluation: drawn by a seed, before anything is known of the answers.
+
+Their seeds start at five million: training has one million, validation two, the encoder's test three.
+"""
+
+import itertools
+import math
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float64
+
+from lerf_ros.errors import EvaluationError
+from lerf_ros.sim.camera import look_at
+from lerf_ros.sim.scan import VIEWPOINTS
+from lerf_ros.sim.spec import PairChoice, SceneSpec, sample_spec
+
+FIRST_SEED: Final = 5_000_000
+SEEDS_A_RUN: Final = 100_000
+TRIES: Final = 200
+MAX_SCENES: Final = SEEDS_A_RUN // TRIES
+OBJECTS: Final = 8
+MIN_OBJECTS: Final = 6
+NOVEL_VIEWS: Final = 2
+NOVEL_M: Final = 0.06
+"""A novel view's camera is at least this far from every camera of the scan."""
+
+
+def scene_spec(seed: int, index: int) -> SceneSpec:
+    """Return scene `index` of a run: every third is made of withheld colour-category pairs, the others of seen ones.
+
+    It is the first drawn with at least 6 objects and, for two of three scenes, a category in two colours.
+
+    Raises:
+        EvaluationError: the seed or the index is out of range.
+    """
+    if seed < 0 or not 0 <= index < MAX_SCENES:
+        raise EvaluationError(f"seed {seed}, scene {index}: seeds start at 0, and a seed has {MAX_SCENES} scenes")
+    first = FIRST_SEED + SEEDS_A_RUN * seed + TRIES * index
+    choice: PairChoice = "held" if index % 3 == 2 else "seen"
+    for k in range(TRIES):
+        spec = sample_spec(first + k, choice=choice, n_objects=OBJECTS)
+        if len(spec.objects) >= MIN_OBJECTS and (index % 3 == 1 or _has_distractor(spec)):
+            return spec
+    raise EvaluationError(f"none of {TRIES} tables drawn for seed {seed}, scene {index} has enough objects")
+
+
+def _has_distractor(spec: SceneSpec) -> bool:
+    return any(a.category == b.category and a.colour != b.colour for a, b in itertools.combinations(spec.objects, 2))
+
+
+def novel_poses(spec: SceneSpec) -> list[Float64[np.ndarray, "4 4"]]:
+    """Return camera poses (optical, in base_link) that the scan has not been at, above the side it was taken from."""
+    rng = np.random.default_rng((spec.seed, 13))
+    taken = np.array([view.pose()[:3, 3] for view in VIEWPOINTS])
+    poses: list[Float64[np.ndarray, "4 4"]] = []
+    while len(poses) < NOVEL_VIEWS:
+        azimuth, elevation = math.radians(rng.uniform(100, 260)), math.radians(rng.uniform(48, 68))
+        target = np.array([0.43 + rng.uniform(-0.04, 0.04), rng.uniform(-0.04, 0.04), 0.03])
+        flat = math.cos(elevation)
+        away = np.array([math.cos(azimuth) * flat, math.sin(azimuth) * flat, math.sin(elevation)])
+        eye = target + rng.uniform(0.50, 0.65) * away
+        if np.linalg.norm(taken - eye, axis=1).min() >= NOVEL_M:
+            poses.append(look_at(eye, target))
+    return poses

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The evaluation's figures as Markdown, for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+TYPES: Final = {
+    "seen_pair": "seen pair", "withheld_pair": "withheld pair", "distractor": "distractor", "category": "category",
+    "colour": "colour", "all": "all",
+}  # fmt: skip
+KINDS: Final = {
+    "wrong_colour": "wrong colour", "absent_category": "absent category", "unknown_word": "unknown word",
+    "pooled": "all",
+}  # fmt: skip
+Row = Sequence[str]
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Return the whole report."""
+    found: dict[str, dict[str, Any]] = document["configurations"]
+    parts = [
+        "# Evaluation on simulated scenes\n",
+        _made_with(document),
+        "## Localisation in 3D\n\nShare of answers on a right object's surface, within 2 cm [95 % interval]; n.\n",
+        table(("configuration", *TYPES.values(), "median error", "rule"), [_in_3d(n, c) for n, c in found.items()]),
+        "## Localisation in 2D\n\nShare of hottest pixels inside a right object's box, on two novel views a scene.\n",
+        table(("configuration", *TYPES.values(), "mIoU 2D", "mIoU 3D"), [_in_2d(n, c) for n, c in found.items()]),
+        "## Existence\n\nAUROC of present against absent phrases [95 % interval]; pairs only in brackets.\n",
+        table(("configuration", *KINDS.values(), "average precision", "ECE"),
+              [_existence(n, c) for n, c in found.items()]),
+    ]  # fmt: skip
+    decided = {n: c["decisions"] for n, c in found.items() if c["decisions"]}
+    if decided:
+        parts += [
+            "## Decisions\n\nWhat the answers said: of present things, and (false alarms) of absent ones.\n",
+            table(("configuration", "found, right", "found, wrong", "ambiguous", "missed", "false alarms"),
+                  [(n, *(rate(each) for each in d.values())) for n, d in decided.items()]),
+        ]  # fmt: skip
+    parts += [_rules(found), *(_oracles(n, c) for n, c in found.items() if "oracles" in c), _pictures(document)]
+    return "\n".join(p for p in parts if p)
+
+
+def table(head: Row, rows: Sequence[Row]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number in few digits, "-" for none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def rate(found: Mapping[str, Any]) -> str:
+    """Return "0.812 [0.77, 0.85]; 161"."""
+    if not found["n"]:
+        return "-"
+    low, high = found["interval_95"]
+    return f"{number(found['accuracy'])} [{low:.2f}, {high:.2f}]; {found['n']}"
+
+
+def _made_with(document: Mapping[str, Any]) -> str:
+    counts = ", ".join(
+        f"{name} {c['scenes']} ({c['steps']} steps of {c['language_rays']} language rays)" if c["steps"] else
+        f"{name} {c['scenes']} (no training)" for name, c in document["configurations"].items()
+    )  # fmt: skip
+    return (f"Seed {document['seed']}, encoder {document['encoder']}, protocol {document['protocol']}. "
+            f"Scenes: {counts}.\n")  # fmt: skip
+
+
+def _in_3d(name: str, found: Mapping[str, Any]) -> Row:
+    told = found["localisation_3d"]
+    error = told["all"]["median_error_m"]
+    cells = [rate(told[kind]) + _chance(told[kind]) for kind in TYPES]
+    return (name, *cells, "-" if error is None else f"{1000 * error:.1f} mm", found["rule"])
+
+
+def _chance(found: Mapping[str, Any]) -> str:
+    return "" if found["chance"] is None else f" (chance {found['chance']:.2f})"
+
+
+def _in_2d(name: str, found: Mapping[str, Any]) -> Row:
+    told = found["localisation_2d"]
+    return (name, *(rate(told[kind]) for kind in TYPES), number(found["miou"]), number(found["miou_3d"]))
+
+
+def _existence(name: str, found: Mapping[str, Any]) -> Row:
+    cells = []
+    for kind in KINDS:
+        told = found["existence"][kind]
+        interval = told["interval_95"]
+        between = "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
+        cells.append(f"{number(told['auroc'])}{between} ({number(told['auroc_pairs'])}); {told['n']}")
+    chance = found["average_precision_chance"]
+    precision = f"{number(found['average_precision'])} (chance {number(chance, 2)})"
+    return (name, *cells, precision, number(found["ece"]))
+
+
+def _rules(found: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        (name, rule, *(number(short["localisation_3d"][kind]) for kind in TYPES), number(short["localisation_2d"]),
+         number(short["miou_3d"]), number(short["auroc"]))
+        for name, c in found.items() for rule, short in c["rules"].items()
+    ]  # fmt: skip
+    head = ("configuration", "rule", *TYPES.values(), "2D", "mIoU 3D", "AUROC")
+    title = "## Every rule\n\nLocalisation in 3D by rule; the baselines are given the best of theirs.\n\n"
+    return title + table(head, rows)
+
+
+def _oracles(name: str, found: Mapping[str, Any]) -> str:
+    told = found["oracles"]
+    rows = [(stage, *(rate(each["by_type"][kind]) for kind in TYPES)) for stage, each in told.items()]
+    rows.append(("answer", *(rate(found["localisation_3d"][kind]) for kind in TYPES)))
+    coverage = number(told["surface"].get("coverage"))
+    return (
+        f"## Where {name} loses answers\n\nShare right, were all but the named stage perfect: view averages on true "
+        "segments (encoder), the field on true segments (field), any hit possible at all (surface), a segment that is "
+        "the thing (segments), the chosen segment on it (selection); last, the answer itself. "
+        f"Of the right objects' seen surface {coverage} is answerable.\n\n" + table(("stage", *TYPES.values()), rows)
+    )
+
+
+def _pictures(document: Mapping[str, Any]) -> str:
+    worst = document.get("pictures") or []
+    if not worst:
+        return ""
+    lines = [f"![{caption}]({name})\n\n{caption}\n" for name, caption in worst]
+    return "## Worst failures\n\nThe surest wrong answers: right box green, answer a cross.\n\n" + "\n".join(lines)
