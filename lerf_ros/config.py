@@ -169,17 +169,23 @@ class SurfaceConfig:
 class QueryConfig:
     """How phrases are answered."""
 
+    rule: str = option(
+        "objects",
+        "What a phrase is matched with: whole 'objects', or the hottest point ('peak', as LERF does)",
+        choices=("objects", "peak"),
+    )
     scales: int = option(5, "Physical scales cached a surface point", ge=1, le=30)
-    min_scale_m: float = option(0.05, "Smallest scale, metres", ge=0.001, le=10.0)
+    scale_spacing: str = option("geometric", "Spacing of the scales", choices=("geometric", "linear"))
+    min_scale_m: float = option(0.05, "Smallest scale, metres", ge=0.0, le=10.0)
     max_scale_m: float = option(0.35, "Largest scale, metres", ge=0.01, le=100.0)
     top_fraction: float = option(
-        0.002, "Share of points whose mean chooses the scale (not one hottest point)", ge=1e-5, le=1.0
+        0.002, "Share of points whose mean chooses one scale for a whole view (not one hottest point)", ge=1e-5, le=1.0
     )
     min_keyframes: int = option(6, "Before this many keyframes the answer is NOT_READY", ge=1, le=1000)
     min_steps: int = option(200, "Before this many training steps the answer is NOT_READY", ge=1, le=1_000_000)
     found_probability: float = option(0.5, "FOUND from this probability on", ge=0.0, le=1.0)
     ambiguous_ratio: float = option(
-        0.9, "A second place scoring this share of the best makes it AMBIGUOUS", ge=0.0, le=1.0
+        0.7, "A second thing with this share of the best one's relevancy above 0.5 makes it AMBIGUOUS", ge=0.0, le=1.0
     )
     stale_after_s: float = option(0.0, "STALE when the newest keyframe is older; 0 = never", ge=0.0, le=1e9)
     max_prompts: int = option(64, "Most phrases a request", ge=1, le=10_000)

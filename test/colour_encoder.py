@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lerf_ros.core.encoders import Calibration
+from lerf_ros.core.calibration import Calibration
 
 PALETTE = {"red": (200, 30, 30), "blue": (30, 30, 200), "green": (30, 160, 30), "table": (150, 150, 150)}
 NEUTRAL = len(PALETTE)

@@ -8,7 +8,7 @@ import torch
 from analytic import Box, Cylinder, Sphere, render, ring
 
 from lerf_ros.config import Config, SurfaceConfig, from_flat
-from lerf_ros.core.encoders import Calibration
+from lerf_ros.core.calibration import Calibration
 from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
 from lerf_ros.core.surface import SurfaceBuilder, SurfaceMap
 

@@ -14,6 +14,11 @@ DIM = 32
 SIDE = 32
 
 
+CALIBRATION = {
+    "bias": -7.0, "fit": 10.0, "margin": 1.0, "same_meaning": 0.8, "null_phrases": ["a mug"], "measured_on": "a test",
+}  # fmt: skip
+
+
 def write_model(folder: Path, seed: int = 0, poison: bool = False) -> Path:
     """Write config, weights and a vocabulary of the first `MERGES` BPE merges; `poison` puts a NaN into the weights."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,5 +44,5 @@ def write_model(folder: Path, seed: int = 0, poison: bool = False) -> Path:
     if poison:
         state["visual.head.proj.weight"][0, 0] = float("nan")
     save_file(state, str(folder / "open_clip_model.safetensors"))
-    (folder / "calibration.json").write_text(json.dumps({"midpoint": 0.7, "slope": 30.0, "measured_on": "a test"}))
+    (folder / "calibration.json").write_text(json.dumps(CALIBRATION))
     return folder

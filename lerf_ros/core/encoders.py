@@ -5,13 +5,10 @@ Everything the map and the queries know about language comes through `ImageTextE
 no query state; only finished text embeddings are remembered.
 """
 
-import json
 import logging
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +19,7 @@ from torch import Tensor, nn
 
 from lerf_ros.config import EncoderConfig
 from lerf_ros.core import dense
+from lerf_ros.core.calibration import Calibration, read_calibration
 from lerf_ros.core.encoder_files import LOCAL_DIR, model_folder, sha256, weights_file
 from lerf_ros.core.inference import SAME, fast_bfloat16, folded, probe_images
 from lerf_ros.core.towers import DenseTower, dense_tower
@@ -30,26 +28,6 @@ from lerf_ros.errors import EncoderError
 log = logging.getLogger(__name__)
 
 CACHED_PHRASES = 4096
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Logistic map from a relevancy to the probability that the object is there.
-
-    Attributes:
-        midpoint: relevancy at which the probability is one half.
-        slope: steepness, per unit of relevancy.
-        measured_on: what the two were fitted on; "" when they are only a guess.
-    """
-
-    midpoint: float = 0.6
-    slope: float = 20.0
-    measured_on: str = ""
-
-    def probability(self, relevancy: float) -> float:
-        """Return the probability in [0, 1] of a relevancy in [0, 1]."""
-        x = min(max(self.slope * (relevancy - self.midpoint), -60.0), 60.0)
-        return 1.0 / (1.0 + math.exp(-x))
 
 
 @runtime_checkable
@@ -61,7 +39,7 @@ class ImageTextEncoder(Protocol):
         sha256: of the weights file, "" when unknown.
         embed_dim: D.
         image_size: crops are squares of this many pixels.
-        calibration: relevancy to probability, measured with these weights.
+        calibration: evidence to probability, measured with these weights.
     """
 
     @property
@@ -226,7 +204,7 @@ def load_encoder(config: EncoderConfig) -> OpenClipEncoder:
     else:
         name, model = "/".join(filter(None, (config.model, config.pretrained))), config.model
     weights = weights_file(folder) if folder else Path(config.pretrained)
-    calibration = _calibration(folder) if folder else Calibration()
+    calibration = read_calibration(folder) if folder else Calibration()
     network, tokenizer = _open(model, folder, config)
     checksum = sha256(weights) if weights.is_file() else ""
     return OpenClipEncoder(network, tokenizer, config, name, checksum, calibration)
@@ -257,20 +235,6 @@ def _open(model: str, folder: Path | None, config: EncoderConfig) -> tuple[nn.Mo
             "the file is damaged, or its weights do not fit the model configuration")
         what = f"encoder {model} {config.pretrained}".rstrip()
         raise EncoderError(f"{what} cannot be loaded: {_first_line(error)} ({hint})") from error
-
-
-def _calibration(folder: Path) -> Calibration:
-    path = folder / "calibration.json"
-    if not path.is_file():
-        return Calibration()
-    try:
-        data = json.loads(path.read_text())
-        found = Calibration(float(data["midpoint"]), float(data["slope"]), str(data.get("measured_on", "")))
-    except (ValueError, KeyError, TypeError) as error:
-        raise EncoderError(f"{path} must hold the numbers 'midpoint' and 'slope' ({error!r})") from error
-    if not (math.isfinite(found.midpoint) and math.isfinite(found.slope) and found.slope > 0):
-        raise EncoderError(f"{path}: midpoint {found.midpoint} and slope {found.slope} must be finite, slope positive")
-    return found
 
 
 def _square(size: object, name: str) -> int:

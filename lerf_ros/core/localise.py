@@ -1,26 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From relevancies of surface points to one thing: which scale, which segment, which point, and is there a rival."""
+"""From the log-odds of surface points to things: which one, at which scale, and which others match as well."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Bool, Float32, UInt8
 from scipy.spatial import cKDTree
-from torch import Tensor
 
-from lerf_ros.config import QueryConfig
-from lerf_ros.core.relevancy import choose_scale
+from lerf_ros.core.calibration import Calibration
 from lerf_ros.core.segments import Segments
-
-OBJECT_SHARE = 0.2
-"""The best fifth of a thing's points speaks for it: a mug may look like one mostly at its handle."""
-
-PLANE_SHARE = 0.5
-"""Half of a plane's points must match: next to a red mug the table looks like one too."""
-
-MIN_SPEAKERS = 8
+from lerf_ros.core.support import MIN_SPEAKERS, NOTHING, SHARE, Support
 
 COLD = 0.55
 CONTRAST = 0.35
@@ -28,60 +18,104 @@ OTHER_COLOUR = 60.0
 """Things that touch are one segment. It is cut where relevancy falls by `CONTRAST` to below `COLD` and colours differ
 by this much (RGB). A hammer with a dark head stays whole: the phrase that fits the whole fits its head too."""
 
+ANYWHERE = -1
+"""In place of a segment, when a point stands for itself."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A thing, and how well a phrase fits it.
+
+    Attributes:
+        segment: index of the thing, `ANYWHERE` with the rule `peak`.
+        scale: index of the scale at which it fits best.
+        point: index of its hottest surface point at that scale.
+        relevancy: of the thing as a whole.
+        probability: that it is what the phrase names.
+    """
+
+    segment: int
+    scale: int
+    point: int
+    relevancy: float
+    probability: float
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where a phrase is best matched.
+    """Where a phrase is matched.
 
     Attributes:
-        scale: index of the chosen scale.
-        segment: index of the thing.
-        point: index of its hottest surface point.
-        score: relevancy of the thing: mean of its best points, at that scale.
-        rival: the next best other thing's score at that scale, and that thing; 0 and -1 if there is none.
-        relevancy: of all points at that scale.
+        matches: the things it fits best, best first; never empty.
+        own: relevancy of each surface point by itself, at the best match's scale.
+        relevancy: the same with the support of the thing the point belongs to.
     """
 
-    scale: int
-    segment: int
-    point: int
-    score: float
-    rival: tuple[float, int]
+    matches: tuple[Match, ...]
+    own: Float32[np.ndarray, " N"]
     relevancy: Float32[np.ndarray, " N"]
+
+    @property
+    def best(self) -> Match:
+        """The best match."""
+        return self.matches[0]
 
 
 def localise(
-    relevancies: Float32[Tensor, "S N"], segments: Segments, use: Bool[np.ndarray, " N"], config: QueryConfig
+    odds: Float32[np.ndarray, "S N"],
+    segments: Segments,
+    support: Support,
+    rivals: Float32[np.ndarray, " K"],
+    calibration: Calibration,
+    share: float = SHARE,
 ) -> Place | None:
-    """Return the best place among the points in `use`; None if no segment has any."""
-    inside = np.flatnonzero(use & (segments.label >= 0))
+    """Return the things that a phrase fits best, by what their points say together; None if there is none.
+
+    Args:
+        odds: log-odds of the phrase at every scale and surface point.
+        segments: the things.
+        support: their points that may be asked.
+        rivals: the best fit of another phrase to each thing, from `support.best_rivals`.
+        calibration: evidence to probability.
+        share: of a thing's points that speaks for it.
+    """
+    if not len(support.rows):
+        return None
+    by_scale = support.fits(odds[:, support.rows], share)
+    fits, scales = by_scale.max(axis=0), by_scale.argmax(axis=0)
+    margins = fits - rivals
+    probability = calibration.probability(fits, margins)
+    there = np.flatnonzero(fits > NOTHING)
+    if not len(there):
+        return None
+    # A thing that another phrase names better falls back by as much as it does: "a mug" is no mug-like bowl.
+    rank = fits + np.minimum(margins, 0)
+    relevancies = sigmoid(fits)
+    matches = []
+    for k in there[np.argsort(-rank[there], kind="stable")]:
+        mine = support.points(int(k))
+        point = int(mine[odds[scales[k], mine].argmax()])
+        matches.append(Match(int(k), int(scales[k]), point, float(relevancies[k]), float(probability[k])))
+    own = odds[matches[0].scale]
+    whole = by_scale[matches[0].scale]
+    supported = np.where(segments.body >= 0, 0.5 * (own + whole[segments.body]), own)
+    return Place(tuple(matches), sigmoid(own), sigmoid(supported))
+
+
+def localise_peak(odds: Float32[np.ndarray, "S N"], use: Bool[np.ndarray, " N"]) -> Place | None:
+    """Return the hottest point over all scales, as LERF does; its relevancy stands for a probability (LERF 2.5)."""
+    inside = np.flatnonzero(use)
     if not len(inside):
         return None
-    scale, _ = choose_scale(relevancies[:, torch.from_numpy(inside)], config.top_fraction)
-    values = relevancies[scale].numpy()
-    scores = segment_scores(values[inside], segments.label[inside], segments)
-    order = np.argsort(-scores)
-    best = int(order[0])
-    mine = inside[segments.label[inside] == best]
-    others = [int(k) for k in order[1:2] if segments.is_object(int(k)) and segments.is_object(best)]
-    rival = (float(scores[others[0]]), others[0]) if others else (0.0, -1)
-    return Place(scale, best, int(mine[values[mine].argmax()]), float(scores[best]), rival, values)
+    scale, column = np.unravel_index(int(odds[:, inside].argmax()), (len(odds), len(inside)))
+    own = sigmoid(odds[scale])
+    point = int(inside[column])
+    return Place((Match(ANYWHERE, int(scale), point, float(own[point]), float(own[point])),), own, own)
 
 
-def segment_scores(
-    values: Float32[np.ndarray, " M"], label: np.ndarray, segments: Segments
-) -> Float32[np.ndarray, " K"]:
-    """Return each segment's score: the mean of its best points; 0 for segments without points here."""
-    scores = np.zeros(segments.count, np.float32)
-    order = np.lexsort((-values, label))
-    starts = np.searchsorted(label[order], np.arange(segments.count + 1))
-    for k in range(segments.count):
-        size = int(starts[k + 1] - starts[k])
-        share = OBJECT_SHARE if segments.is_object(k) else PLANE_SHARE
-        speakers = min(size, max(MIN_SPEAKERS, round(share * size)))
-        if speakers:
-            scores[k] = values[order[starts[k] : starts[k] + speakers]].mean()
-    return scores
+def sigmoid(odds: Float32[np.ndarray, " N"]) -> Float32[np.ndarray, " N"]:
+    """Return relevancies in [0, 1] of log-odds; minus infinity is 0."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.maximum(odds, np.float32(-80.0)))) * np.isfinite(odds), np.float32)
 
 
 def hot_part(

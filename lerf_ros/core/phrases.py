@@ -1,13 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may be asked. One bad phrase spoils only its own answer; a bad request is refused whole."""
+"""What may be asked. One bad phrase spoils only its own answer; a bad request is refused whole.
+
+CLIP does not know "not": "a mug but not a blue mug" embeds like "a blue mug". Such phrases are taken apart here.
+"""
 
 import math
+import re
 from collections.abc import Sequence
 
 from lerf_ros.config import QueryConfig
 from lerf_ros.errors import PromptError
 
 Corner = tuple[float, float, float]
+
+_NOT = r"(?:(?:but|and)\s+)?not|except(?:\s+for)?|excluding|other\s+than"
+_BUT_NOT = re.compile(rf"\s*,?\s+(?:{_NOT})\s+", re.IGNORECASE)
+_ONLY_NOT = re.compile(rf"\s*(?:{_NOT})\b", re.IGNORECASE)
+_OR = re.compile(r"\s*,\s*(?:n?or\s+)?|\s+n?or\s+", re.IGNORECASE)
+
+
+def split_negation(phrase: str) -> tuple[str, tuple[str, ...]]:
+    """Return what a phrase asks for, and what it says it is not.
+
+    "a mug, but not a blue or red one" is ("a mug", ("a blue", "red one")); a phrase without a negation is itself.
+    """
+    wanted, *unwanted = _BUT_NOT.split(phrase)
+    return (wanted, tuple(part.strip() for each in unwanted for part in _OR.split(each) if part.strip()))
 
 
 def phrase_fault(phrase: str, config: QueryConfig) -> str:
@@ -18,6 +36,8 @@ def phrase_fault(phrase: str, config: QueryConfig) -> str:
         return "the phrase is only white space: name a thing, e.g. 'red mug'"
     if "\0" in phrase:
         return "the phrase holds a NUL character: send plain text"
+    if _ONLY_NOT.match(phrase):
+        return "the phrase says only what it is not: name a thing first, e.g. 'mug but not blue mug'"
     try:
         size = len(phrase.encode("utf-8"))
     except UnicodeEncodeError:

@@ -4,92 +4,28 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int64
 
 from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
-from lerf_ros.core.extent import Extent, oriented_extent
+from lerf_ros.core.extent import oriented_extent
 from lerf_ros.core.grasp import GraspCandidate, propose
-from lerf_ros.core.localise import Place, hot_part, localise
-from lerf_ros.core.phrases import Corner, check_request, phrase_fault
-from lerf_ros.core.relevancy import CANONICAL, relevancy
+from lerf_ros.core.localise import ANYWHERE, Match, Place, hot_part, localise, localise_peak
+from lerf_ros.core.phrases import check_request, phrase_fault, split_negation
+from lerf_ros.core.relevancy import CANONICAL, log_odds
+from lerf_ros.core.request import Instance, PromptAnswer, QueryRequest, Status
 from lerf_ros.core.segments import Segments, segment
 from lerf_ros.core.snapshot import FieldSnapshot
-from lerf_ros.core.surface import SurfaceMap
-from lerf_ros.errors import EncoderError
+from lerf_ros.core.support import PART_SHARE, SHARE, Support, best_rivals, null_fits
+from lerf_ros.errors import EncoderError, PromptError
+
+__all__ = ["Instance", "PromptAnswer", "QueryRequest", "Status", "answer", "best_places", "heat_maps", "segments_of"]
 
 DEFAULT_TARGETS = 5
-
-
-class Status(IntEnum):
-    """Kinds of answer; the numbers of lerf_ros/msg/QueryResult."""
-
-    FOUND = 0
-    NOT_FOUND = 1
-    AMBIGUOUS = 2
-    NOT_READY = 3
-    STALE = 4
-    BAD_REQUEST = 5
-    INTERNAL = 6
-
-
-@dataclass(frozen=True)
-class QueryRequest:
-    """What is asked.
-
-    Attributes:
-        prompts: phrases.
-        negatives: phrases the prompts must beat besides the canonical ones.
-        within: an object phrase; the prompts are then parts of that object. "" = anywhere.
-        region: lower and upper corner of a box in the map's frame, metres. None = the whole workspace.
-        max_points: most cloud points a phrase, 0 = as configured.
-        max_targets: most grasp targets a phrase, 0 = 5.
-        plan_grasps: fill in `targets`.
-    """
-
-    prompts: tuple[str, ...]
-    negatives: tuple[str, ...] = ()
-    within: str = ""
-    region: tuple[Corner, Corner] | None = None
-    max_points: int = 0
-    max_targets: int = 0
-    plan_grasps: bool = False
-
-
-@dataclass(frozen=True)
-class PromptAnswer:
-    """The answer to one phrase, in the map's frame. What does not apply keeps its default.
-
-    Attributes:
-        prompt: the phrase, as asked.
-        status: kind of answer.
-        message: why, for a person.
-        probability: calibrated, in [0, 1].
-        relevancy: of the best match, in [0, 1].
-        scale_m: physical size it was matched at, metres.
-        argmax_point: the best point, metres.
-        extent: oriented box around the thing.
-        points, colours, point_relevancy: its surface points.
-        targets: ways to grasp it, best first.
-    """
-
-    prompt: str
-    status: Status
-    message: str = ""
-    probability: float = 0.0
-    relevancy: float = 0.0
-    scale_m: float = 0.0
-    argmax_point: Float32[np.ndarray, " 3"] | None = None
-    extent: Extent | None = None
-    points: Float32[np.ndarray, "M 3"] | None = None
-    colours: UInt8[np.ndarray, "M 3"] | None = None
-    point_relevancy: Float32[np.ndarray, " M"] | None = None
-    targets: tuple[GraspCandidate, ...] = ()
 
 
 def answer(
@@ -146,16 +82,39 @@ def _aged(found: PromptAnswer, snapshot: FieldSnapshot, config: Config, now_ns: 
     return replace(found, status=Status.STALE, message=" ".join(filter(None, (message, found.message))))
 
 
-_segments: WeakKeyDictionary[SurfaceMap, Segments] = WeakKeyDictionary()
-_segments_lock = threading.Lock()
+@dataclass(frozen=True)
+class _Things:
+    """What is computed once a snapshot: its things, and how well the null phrases fit each."""
+
+    segments: Segments
+    null_texts: Float32[np.ndarray, "P D"]
+    null_fits: Float32[np.ndarray, "P K"]
 
 
-def segments_of(surface: SurfaceMap, min_views: int) -> Segments:
-    """Return the things in a surface map; computed once for each."""
-    with _segments_lock:
-        if surface not in _segments:
-            _segments[surface] = segment(surface, surface.answerable(min_views))
-        return _segments[surface]
+_things: WeakKeyDictionary[FieldSnapshot, _Things] = WeakKeyDictionary()
+_things_lock = threading.Lock()
+
+
+def _things_of(snapshot: FieldSnapshot, encoder: ImageTextEncoder, min_views: int) -> _Things:
+    with _things_lock:
+        if snapshot not in _things:
+            use = snapshot.surface.answerable(min_views)
+            segments = segment(snapshot.surface, use)
+            canonical = encoder.encode_texts(CANONICAL)
+            null = canonical[:0]
+            if encoder.calibration.null_phrases:
+                null = encoder.encode_texts(encoder.calibration.null_phrases)
+            fits = null_fits(
+                snapshot.language.embeddings, Support.of(segments, use), torch.from_numpy(null),
+                torch.from_numpy(canonical),
+            )  # fmt: skip
+            _things[snapshot] = _Things(segments, null, fits)
+        return _things[snapshot]
+
+
+def segments_of(snapshot: FieldSnapshot, encoder: ImageTextEncoder, min_views: int) -> Segments:
+    """Return the things in a snapshot's surface map; computed once for each."""
+    return _things_of(snapshot, encoder, min_views).segments
 
 
 class _Search:
@@ -165,8 +124,8 @@ class _Search:
         self, snapshot: FieldSnapshot, request: QueryRequest, encoder: ImageTextEncoder, config: Config
     ) -> None:
         self._snapshot, self._request, self._encoder, self._config = snapshot, request, encoder, config
-        self._segments = segments_of(snapshot.surface, config.surface.min_views)
-        self._negatives = torch.from_numpy(encoder.encode_texts((*CANONICAL, *request.negatives)))
+        self._things = _things_of(snapshot, encoder, config.surface.min_views)
+        self._segments = self._things.segments
         self._use = snapshot.surface.answerable(config.surface.min_views)
         if request.region is not None:
             low, high = (np.array(corner, np.float32) for corner in request.region)
@@ -175,58 +134,74 @@ class _Search:
     def run(self, prompts: Sequence[str]) -> list[PromptAnswer]:
         """Answer prompts, inside the `within` object if one is named."""
         within = self._request.within
-        use = self._use
+        use, share = self._use, SHARE
         if within:
-            place = self.places((within,), use)[0]
-            if place is None or self._probability(place.score) < self._config.query.found_probability:
-                score = 0.0 if place is None else place.score
+            place = self.places((within,))[0]
+            if place is None or place.best.probability < self._config.query.found_probability:
+                score = 0.0 if place is None else place.best.relevancy
                 why = f"there is no {within!r} to look on (relevancy {score:.2f})"
                 return [PromptAnswer(p, Status.NOT_FOUND, why) for p in prompts]
-            use = use & (self._segments.label == place.segment)
-        places = self.places(prompts, use)
+            use, share = use & (self._segments.label == place.best.segment), PART_SHARE
+        places = self.places(prompts, use, share)
         return [self._answer(p, place, use) for p, place in zip(prompts, places, strict=True)]
 
     def places(
-        self, prompts: Sequence[str], use: Bool[np.ndarray, " N"] | None = None
+        self, prompts: Sequence[str], use: Bool[np.ndarray, " N"] | None = None, share: float = SHARE
     ) -> list[Place | None]:
-        """Return where each prompt is best matched among the points in `use` (None: all that may be asked)."""
-        positives = torch.from_numpy(self._encoder.encode_texts(prompts))
-        scores = relevancy(self._snapshot.language.embeddings, positives, self._negatives)
+        """Return where each prompt is matched among the points in `use` (None: all that may be asked)."""
         inside = self._use if use is None else use
-        return [localise(s, self._segments, inside, self._config.query) for s in scores]
+        support = Support.of(self._segments, inside)
+        return [self._place(prompt, inside, support, share) for prompt in prompts]
 
-    def _probability(self, score: float) -> float:
-        return self._encoder.calibration.probability(score)
+    def _place(self, prompt: str, use: Bool[np.ndarray, " N"], support: Support, share: float) -> Place | None:
+        wanted, unwanted = split_negation(prompt)
+        positive = torch.from_numpy(self._encoder.encode_texts((wanted,)))
+        negatives = torch.from_numpy(self._encoder.encode_texts((*CANONICAL, *self._request.negatives, *unwanted)))
+        odds = log_odds(self._snapshot.language.embeddings, positive, negatives)[0].numpy()
+        if self._config.query.rule == "peak":
+            return localise_peak(odds, use)
+        calibration = self._encoder.calibration
+        similar = self._things.null_texts @ positive[0].numpy()
+        rivals = best_rivals(self._things.null_fits, similar, calibration.same_meaning)
+        return localise(odds, self._segments, support, rivals, calibration, share)
 
     def _answer(self, prompt: str, place: Place | None, use: Bool[np.ndarray, " N"]) -> PromptAnswer:
         if place is None:
             why = "nothing mapped lies in the region: widen it, or look there first"
             return PromptAnswer(prompt, Status.NOT_FOUND, why)
-        surface, settings = self._snapshot.surface, self._config.query
-        best = surface.points[place.point]
+        best = place.best
+        point = self._snapshot.surface.points[best.point]
         found = PromptAnswer(
-            prompt, Status.FOUND, probability=self._probability(place.score), relevancy=place.score,
-            scale_m=float(self._snapshot.language.scales_m[place.scale]), argmax_point=best,
+            prompt, Status.FOUND, probability=best.probability, relevancy=best.relevancy,
+            scale_m=float(self._snapshot.language.scales_m[best.scale]), argmax_point=point,
         )  # fmt: skip
-        where = _written(best)
-        if found.probability < settings.found_probability:
-            why = f"the best match has relevancy {place.score:.2f}, probability {found.probability:.2f}, at {where}"
+        if best.probability < self._config.query.found_probability:
+            why = (f"the best match has relevancy {best.relevancy:.2f}, probability {best.probability:.2f}, "
+                   f"at {_written(point)}")  # fmt: skip
             return replace(found, status=Status.NOT_FOUND, message=why, argmax_point=None)
-        score, rival = place.rival
-        if rival >= 0 and self._rivals(place.score, score):
-            at = _written(surface.points[self._segments.label == rival].mean(axis=0))
-            why = f"also the thing at {at} matches (relevancy {score:.2f}; the best, {place.score:.2f}, is at {where})"
+        rivals = self._rivals(place)
+        if rivals:
+            points = [self._snapshot.surface.points[m.point] for m in (best, *rivals)]
+            why = f"{len(points)} things match about equally, best first: {', '.join(map(_written, points))}"
             found = replace(found, status=Status.AMBIGUOUS, message=why)
-        return self._described(found, place, use)
+        return self._described(found, place, rivals, use)
 
-    def _rivals(self, best: float, second: float) -> bool:
-        """Return whether the second best thing is nearly as good, in relevancy above the neutral 0.5."""
-        settings = self._config.query
-        near = second - 0.5 >= settings.ambiguous_ratio * (best - 0.5)
-        return near and self._probability(second) >= settings.found_probability
+    def _rivals(self, place: Place) -> tuple[Match, ...]:
+        """Return the other things that are nearly as good, in relevancy above the neutral 0.5."""
+        settings, best = self._config.query, place.best
+        if not self._segments.is_object(best.segment):
+            return ()
+        least = 0.5 + settings.ambiguous_ratio * (best.relevancy - 0.5)
+        return tuple(
+            m for m in place.matches[1:]
+            if self._segments.is_object(m.segment) and m.relevancy >= least
+            and m.probability >= settings.found_probability
+        )  # fmt: skip
 
-    def _described(self, found: PromptAnswer, place: Place, use: Bool[np.ndarray, " N"]) -> PromptAnswer:
-        """Add the thing's points, its extent and ways to grasp it."""
+    def _described(
+        self, found: PromptAnswer, place: Place, rivals: tuple[Match, ...], use: Bool[np.ndarray, " N"]
+    ) -> PromptAnswer:
+        """Add the thing's points, its extent and ways to grasp it; of its rivals where they are."""
         surface, request = self._snapshot.surface, self._request
         whole = self._object(place, use)
         rows = whole[use[whole]]
@@ -242,20 +217,31 @@ class _Search:
                 message = " ".join(filter(None, (message, "no free grasp fits the gripper")))
         limit = request.max_points or self._config.query.max_points
         some = rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(int)]
+        instances = tuple(self._instance(m, np.flatnonzero(self._segments.body == m.segment)) for m in rivals)
         return replace(
             found, message=message, extent=oriented_extent(points, support), points=surface.points[some],
             colours=surface.colours[some], point_relevancy=place.relevancy[some],
             targets=targets[: request.max_targets or DEFAULT_TARGETS],
+            instances=(self._instance(place.best, whole), *instances),
         )  # fmt: skip
+
+    def _instance(self, match: Match, rows: Int64[np.ndarray, " M"]) -> Instance:
+        surface = self._snapshot.surface
+        points = surface.points[rows]
+        extent = oriented_extent(points, self._segments.support_below(points))
+        scale_m = float(self._snapshot.language.scales_m[match.scale])
+        return Instance(match.probability, match.relevancy, scale_m, surface.points[match.point], extent)
 
     def _object(self, place: Place, use: Bool[np.ndarray, " N"]) -> Int64[np.ndarray, " M"]:
         """Return the points of a thing, its seldom seen sides too; of a part those about as relevant as its best."""
-        surface, values = self._snapshot.surface, place.relevancy
+        surface, values, thing = self._snapshot.surface, place.own, place.best.segment
+        if thing == ANYWHERE:
+            return np.asarray(np.flatnonzero(use & (values >= 0.5 * (0.5 + place.best.relevancy))), np.int64)
         if self._request.within:
-            rows = np.flatnonzero(use & (self._segments.label == place.segment))
+            rows = np.flatnonzero(use & (self._segments.label == thing))
             return np.asarray(rows[values[rows] >= 0.5 * (values[rows].max() + np.median(values[rows]))], np.int64)
-        rows = np.flatnonzero(self._segments.body == place.segment)
-        if self._segments.is_object(place.segment):
+        rows = np.flatnonzero(self._segments.body == thing)
+        if self._segments.is_object(thing):
             hot = hot_part(surface.points[rows], surface.colours[rows], values[rows], surface.voxel_m)
             rows = rows[hot]
         return np.asarray(rows, np.int64)
@@ -263,6 +249,23 @@ class _Search:
 
 def _written(point: Float32[np.ndarray, " 3"]) -> str:
     return f"({point[0]:.3f}, {point[1]:.3f}, {point[2]:.3f}) m"
+
+
+def best_places(
+    snapshot: FieldSnapshot, request: QueryRequest, encoder: ImageTextEncoder, config: Config
+) -> list[Place | None]:
+    """Return where each prompt is matched best, however badly; None where nothing mapped may be asked.
+
+    Raises:
+        PromptError: a request that cannot be answered, or a phrase that cannot be asked.
+        EncoderError: the snapshot was made with another encoder than the one given.
+    """
+    check_request(request.prompts, request.negatives, request.within, request.region, config.query)
+    for prompt in request.prompts:
+        if fault := phrase_fault(prompt, config.query):
+            raise PromptError(fault)
+    _check_encoder(snapshot, encoder)
+    return _Search(snapshot, replace(request, within=""), encoder, config).places(request.prompts)
 
 
 def heat_maps(

@@ -14,13 +14,12 @@ FACTOR = 10.0
 CHUNK = 32_768
 
 
-def relevancy(
+def log_odds(
     embeddings: Float[Tensor, "S N D"], positives: Float[Tensor, "P D"], negatives: Float[Tensor, "C D"]
 ) -> Float[Tensor, "P S N"]:
-    """Return, for each phrase, the least probability of it against each negative: a softmax over the pair.
+    """Return 10 (e.q - max_c e.c) of each phrase q against its nearest negative c.
 
-    With unit vectors this is sigmoid(10 (e.q - max_c e.c)): 0.5 where the phrase fits as well as the nearest negative.
-    A zero embedding (a point or scale that no view covers) has relevancy 0, not the 0.5 the formula would give.
+    A zero embedding (a point or scale that no view covers) has minus infinity, not the 0 the formula would give.
     """
     scales, points, dim = embeddings.shape
     phrases = len(positives)
@@ -30,10 +29,21 @@ def relevancy(
     for start in range(0, len(flat), CHUNK):
         part = flat[start : start + CHUNK].to(torch.float32)  # a low-precision product would tie neighbouring points
         cosine = queries @ part.T
-        margin = cosine[:phrases] - cosine[phrases:].max(dim=0).values
-        covered = torch.linalg.vector_norm(part, dim=1) > 0
-        out[:, start : start + CHUNK] = torch.sigmoid(FACTOR * margin) * covered
+        margin = FACTOR * (cosine[:phrases] - cosine[phrases:].max(dim=0).values)
+        bare = torch.linalg.vector_norm(part, dim=1) == 0
+        out[:, start : start + CHUNK] = margin.masked_fill_(bare, float("-inf"))
     return out.reshape(phrases, scales, points)
+
+
+def relevancy(
+    embeddings: Float[Tensor, "S N D"], positives: Float[Tensor, "P D"], negatives: Float[Tensor, "C D"]
+) -> Float[Tensor, "P S N"]:
+    """Return, for each phrase, the least probability of it against each negative: a softmax over the pair.
+
+    With unit vectors this is sigmoid(10 (e.q - max_c e.c)): 0.5 where the phrase fits as well as the nearest negative,
+    0 where nothing is known.
+    """
+    return torch.sigmoid(log_odds(embeddings, positives, negatives))
 
 
 def choose_scale(relevancies: Float[Tensor, "S N"], top_fraction: float) -> tuple[int, float]:

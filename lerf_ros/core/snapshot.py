@@ -24,7 +24,7 @@ class LanguageCache:
     embeddings: Float[Tensor, "S N D"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FieldSnapshot:
     """The map at one training step. Published by the trainer thread, shared by any number of readers, never changed.
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lerf_ros.config import PyramidConfig
-from lerf_ros.core.encoders import Calibration, OpenClipEncoder
+from lerf_ros.core.calibration import Calibration
+from lerf_ros.core.encoders import OpenClipEncoder
 from lerf_ros.core.pyramid import build_pyramid, tile_grid
 from lerf_ros.errors import EncoderError
 

@@ -20,6 +20,7 @@ from known_scene import (
 )
 
 from lerf_ros.config import Config, from_flat
+from lerf_ros.core.calibration import Calibration
 from lerf_ros.core.query import PromptAnswer, QueryRequest, Status, answer, heat_maps
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import EncoderError, PromptError
@@ -43,9 +44,9 @@ def test_found_where_it_is(snapshot: FieldSnapshot, phrase: str, solid: object) 
     (found,) = ask(snapshot, phrase)
     assert found.status is Status.FOUND
     assert found.message == ""
-    # e.q = 1 and e.c = 0 for all canonical phrases: sigmoid(10), a probability of sigmoid(20 (0.99995 - 0.6))
+    # e.q = 1 and e.c = 0 for all canonical phrases: sigmoid(10), a probability of sigmoid(-2 + 5 x 10)
     assert found.relevancy == pytest.approx(1 / (1 + np.exp(-10)), abs=1e-5)
-    assert found.probability == pytest.approx(1 / (1 + np.exp(-20 * (found.relevancy - 0.6))), abs=1e-5)
+    assert found.probability == pytest.approx(1, abs=1e-6)
     assert found.scale_m == pytest.approx(0.1)
     assert found.points is not None
     assert found.colours is not None
@@ -55,6 +56,9 @@ def test_found_where_it_is(snapshot: FieldSnapshot, phrase: str, solid: object) 
     assert (found.colours[found.points[:, 2] > 0.01] == solid.colour).all()  # type: ignore[attr-defined]
     assert np.abs(found.points - found.argmax_point).sum(axis=1).min() == 0
     np.testing.assert_allclose(found.extent.centre, solid.centre, atol=0.004)  # type: ignore[attr-defined]
+    (only,) = found.instances
+    np.testing.assert_array_equal(only.extent.centre, found.extent.centre)
+    assert (only.probability, only.relevancy, only.scale_m) == (found.probability, found.relevancy, found.scale_m)
     assert len(found.point_relevancy) == len(found.points)
 
 
@@ -85,18 +89,83 @@ def test_answers_keep_the_order_and_bad_phrases_spoil_only_themselves(snapshot: 
         assert word in found[k].message
 
 
-def test_two_equal_things_are_ambiguous_and_one_thing_with_a_weaker_twin_is_not() -> None:
+def test_two_equal_things_are_ambiguous_and_all_of_them_are_told_best_first() -> None:
     twins = snapshot_of((BALL, SECOND_BALL, POST), (0, 0, 2))  # both balls have the same colour, hence the same axis
     (found,) = ask(twins, "ball")
     assert found.status is Status.AMBIGUOUS
-    assert "also the thing at" in found.message
+    assert "2 things match about equally" in found.message
     assert found.points is not None  # the best of them is described
+    centres = sorted(tuple(np.round(each.extent.centre[:2], 2)) for each in found.instances)
+    assert centres == [(-0.02, -0.16), (0.0, 0.0)]
     # 'weak' has cosine .8 to the ball, .6 to the post: relevancies sigmoid(8), sigmoid(6), 0.2 % apart above .5
     weak = KnownEncoder({"weak": np.array([0.8, 0, 0.6, 0, 0, 0, 0, 0], np.float32)})
-    assert ask(snapshot_of((BALL, POST), (0, 2)), "weak", encoder=weak)[0].status is Status.AMBIGUOUS
-    # at cosines .9 and .1: sigmoid(9) against sigmoid(1) = .73, .23 above .5 where .9 x .5 would be needed
-    clear = KnownEncoder({"clear": np.array([0.9, 0, 0.1, 0, np.sqrt(0.18), 0, 0, 0], np.float32)})
+    (both,) = ask(snapshot_of((BALL, POST), (0, 2)), "weak", encoder=weak)
+    assert both.status is Status.AMBIGUOUS
+    assert [each.relevancy for each in both.instances] == pytest.approx([1 / (1 + np.exp(-8)), 1 / (1 + np.exp(-6))])
+    np.testing.assert_allclose(both.instances[1].extent.centre, POST.centre, atol=0.006)
+    # at cosines .9 and .05: sigmoid(.5) = .62, .12 above .5 where .7 x .5 would be needed
+    clear = KnownEncoder({"clear": np.array([0.9, 0, 0.05, 0, np.sqrt(0.1875), 0, 0, 0], np.float32)})
     assert ask(snapshot_of((BALL, POST), (0, 2)), "clear", encoder=clear)[0].status is Status.FOUND
+
+
+def test_a_thing_that_another_phrase_names_better_is_not_found() -> None:
+    # 'cup' has cosine .6 to the ball's axis: by itself sigmoid(-2 + 5 x 6), surely there. But the null phrase 'ball'
+    # fits the same thing with 10: the margin is -4, and with a weight of 9 the probability sigmoid(-2 + 30 - 36).
+    words = {"cup": blend(AXES["ball"], 0.6)}
+    balls = snapshot_of((BALL, POST), (0, 2))
+    alone = KnownEncoder(words)
+    assert ask(balls, "cup", encoder=alone)[0].status is Status.FOUND
+    knowing = KnownEncoder(words)
+    knowing.calibration = Calibration(-2.0, 5.0, 9.0, ("ball", "post"))
+    again = dataclasses.replace(balls)  # another snapshot: null fits are kept for each
+    (found,) = ask(again, "cup", encoder=knowing)
+    assert found.status is Status.NOT_FOUND
+    assert found.probability == pytest.approx(1 / (1 + np.exp(8)), rel=0.01)
+    assert ask(again, "ball", encoder=knowing)[0].status is Status.FOUND  # 'ball' is no rival of itself
+
+
+def test_what_a_phrase_says_it_is_not_is_left_out() -> None:
+    # 'round' fits the ball and the crate; the ball better. Without 'sphere' (the ball's axis) the crate is left.
+    words = {"round": np.array([0.7, 0.6, 0, 0, 0, 0.387, 0, 0], np.float32), "sphere": blend(0, 1.0)}
+    scene = snapshot_of((BALL, CRATE), (0, 1))
+    encoder = KnownEncoder(words)
+    both, rest = ask(scene, "round", "round but not sphere", encoder=encoder)
+    assert both.status is Status.AMBIGUOUS
+    assert both.argmax_point is not None
+    assert np.linalg.norm(both.argmax_point - BALL.centre) < 0.035
+    assert rest.status is Status.FOUND
+    assert rest.prompt == "round but not sphere"
+    assert rest.extent is not None
+    np.testing.assert_allclose(rest.extent.centre, CRATE.centre, atol=0.006)
+
+
+def test_the_heat_of_a_thing_is_shared_by_its_points(snapshot: FieldSnapshot) -> None:
+    # One point of the table looks exactly like the post. By itself it has sigmoid(10); with the table's own fit of 0
+    # (it is as unlike the post as the canonical phrases are) it has sigmoid((10 + 0) / 2); the post keeps its 10.
+    (table,) = (np.flatnonzero(nearest_solid(snapshot.surface, SOLIDS) == -1)[:1],)
+    embeddings = snapshot.language.embeddings.clone()
+    embeddings[1, torch.from_numpy(table)] = torch.eye(8)[AXES["post"]]
+    spotted = dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, embeddings=embeddings))
+    heat = heat_maps(spotted, QueryRequest(("post",)), KnownEncoder(), CONFIG)["post"]
+    assert heat[table[0]] == pytest.approx(1 / (1 + np.exp(-5)), abs=1e-3)
+    on_post = nearest_solid(snapshot.surface, SOLIDS) == 2
+    assert np.median(heat[on_post]) == pytest.approx(1 / (1 + np.exp(-10)), abs=1e-4)
+
+
+def test_the_peak_rule_is_lerfs_hottest_point_at_the_hottest_scale(snapshot: FieldSnapshot) -> None:
+    (table,) = (np.flatnonzero(nearest_solid(snapshot.surface, SOLIDS) == -1)[:1],)
+    embeddings = snapshot.language.embeddings.clone()
+    embeddings[0, torch.from_numpy(table)] = torch.eye(8)[AXES["post"]]  # one outlier, at the other scale
+    embeddings[1] = 0.9 * embeddings[1]  # the post itself has 9
+    spotted = dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, embeddings=embeddings))
+    config = from_flat({"query.rule": "peak"}, CONFIG)
+    (peak,) = ask(spotted, "post", config=config)
+    (robust,) = ask(spotted, "post")
+    np.testing.assert_array_equal(peak.argmax_point, snapshot.surface.points[table[0]])
+    assert peak.scale_m == pytest.approx(0.05)
+    assert peak.probability == peak.relevancy == pytest.approx(1 / (1 + np.exp(-10)), abs=1e-5)
+    assert robust.argmax_point is not None
+    assert np.linalg.norm(robust.argmax_point[:2] - POST.centre[:2]) < 0.03
 
 
 def test_things_that_touch_are_taken_apart_by_relevancy_and_colour() -> None:

@@ -10,7 +10,7 @@ from geometry_msgs.msg import Point
 
 from lerf_ros.config import Config
 from lerf_ros.core import query as core_query
-from lerf_ros.core.encoders import Calibration
+from lerf_ros.core.calibration import Calibration
 from lerf_ros.core.query import QueryRequest
 from lerf_ros.msg import QueryResult
 from lerf_ros.ros import query_service
