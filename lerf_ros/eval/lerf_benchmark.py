@@ -128,7 +128,8 @@ def run_lerf_dataset(
     report = {
         "dataset": folder.resolve().name, "encoder": encoder.name, "encoder_sha256": encoder.sha256,
         "seconds": seconds, "steps": steps, "threads": threads, "seed": config.train.seed,
-        **{protocol: summary(each) for protocol, each in found.items()}, "training": training, "config": to_flat(config),
+        **{protocol: summary(each) for protocol, each in found.items()},
+        "training": training, "config": to_flat(config),
     }  # fmt: skip
     return report, markdown(report)
 

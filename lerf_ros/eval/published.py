@@ -80,7 +80,7 @@ LERF_TABLE_1 = Table(
 
 OVS_LOCALISATION = Table(
     "LERF-OVS, localisation",
-    "localisation accuracy: the most relevant pixel of a training view, after a 30 x 30 mean, lies in a box of the phrase",
+    "localisation accuracy: the most relevant pixel of a training view, after a 30 x 30 mean, lies in a box",
     OVS_SCENES,
     "mean of the scenes",
     (
