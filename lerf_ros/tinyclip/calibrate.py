@@ -12,27 +12,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import open_clip  # noqa: F401  (before mujoco: the other order crashes under osmesa)
-import yaml
 from jaxtyping import Bool, Float64
 
-from lerf_ros.config import Config, from_dict
 from lerf_ros.core.encoders import ImageTextEncoder
-from lerf_ros.core.geometry import Intrinsics
-from lerf_ros.core.keyframes import PosedImage
-from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.query import QueryRequest, answer
 from lerf_ros.demo.questions import questions
 from lerf_ros.demo.scenes import demo_scene
-from lerf_ros.ros.transport import share_file
-from lerf_ros.sim.camera import SceneRenderer
-from lerf_ros.sim.scan import VIEWPOINTS
-from lerf_ros.sim.scene import Scene, build
+from lerf_ros.eval.mapping import STEPS, map_scene, node_config
+from lerf_ros.sim.scene import build
 
 log = logging.getLogger(__name__)
 VALIDATION_SEEDS: Final = tuple(range(80_000, 80_009))
-STEPS: Final = 900
-PERIOD_NS: Final = 1_000_000_000
 CALIBRATION_FILE: Final = "calibration.json"
 
 
@@ -42,32 +32,6 @@ class Scores:
 
     relevancy: Float64[np.ndarray, " P"]
     present: Bool[np.ndarray, " P"]
-
-
-def node_config() -> Config:
-    """Return the configuration that the demonstration's node runs with."""
-    tree = yaml.safe_load(share_file("config", "sim_arm.yaml").read_text(encoding="utf-8"))
-    return from_dict(tree["lerf"]["ros__parameters"])
-
-
-def map_scene(scene: Scene, encoder: ImageTextEncoder, config: Config, steps: int) -> LerfMapper:
-    """Return a map of the scene from the scripted scan's viewpoints, trained as the node trains."""
-    mapper = LerfMapper(config, encoder)
-    with SceneRenderer(scene) as renderer:
-        for k, view in enumerate(VIEWPOINTS):
-            frame = renderer.render_from(view.pose(), depth=True)
-            inner = frame.intrinsics
-            intrinsics = Intrinsics(inner.width, inner.height, inner.f_px, inner.f_px, inner.cx_px, inner.cy_px)
-            assert frame.depth_m is not None
-            depth = np.where(frame.depth_m < config.input.depth_max_m, frame.depth_m, 0).astype(np.float32)
-            keyframe = mapper.prepare(
-                PosedImage((k + 1) * PERIOD_NS, frame.rgb.copy(), depth, intrinsics, frame.T_world_cam)
-            )
-            if keyframe is not None:
-                mapper.add(keyframe)
-    for _ in range(steps):
-        mapper.step()
-    return mapper
 
 
 def scores(encoder: ImageTextEncoder, seeds: tuple[int, ...] = VALIDATION_SEEDS, steps: int = STEPS) -> Scores:
