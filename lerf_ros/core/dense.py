@@ -125,6 +125,6 @@ def resized(rgb: UInt8[np.ndarray, "H W 3"], width: int, height: int) -> UInt8[n
 
 def patch_image(rgb: UInt8[np.ndarray, "H W 3"], stride_px: int) -> UInt8[np.ndarray, "h w 3"]:
     """Resize an image to a shorter side of about `PATCH_IMAGE_PX`, both sides multiples of the tower's stride."""
-    scale = PATCH_IMAGE_PX / min(rgb.shape[:2]) / stride_px
-    height, width = (max(round(side * scale), 1) * stride_px for side in rgb.shape[:2])
+    short = min(rgb.shape[:2])
+    height, width = (max(round(side * PATCH_IMAGE_PX / short / stride_px), 1) * stride_px for side in rgb.shape[:2])
     return resized(rgb, width, height)
