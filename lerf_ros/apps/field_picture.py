@@ -13,9 +13,10 @@ from lerf_ros.apps import point_view as pv
 from lerf_ros.apps.viewpoint import Viewpoint
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.field_view import FieldView
-from lerf_ros.core.query import PromptAnswer, Status
+from lerf_ros.core.phrases import split_negation
 from lerf_ros.core.radiance import Rendering
 from lerf_ros.core.relevancy import CANONICAL
+from lerf_ros.core.request import PromptAnswer, Status
 
 HIDDEN_M = 0.03
 """An answer this far behind what is rendered at its pixel is hidden in the view."""
@@ -51,15 +52,19 @@ def shoot(
 ) -> Shot:
     """Render colour, and at half that size relevancy, at the scales that the answers were found at."""
     seen = field.colour(view.intrinsics, view.T_world_cam)
-    scales = np.unique(np.array([a.scale_m for a in answers if a.scale_m > 0], np.float32))
-    asked = list(dict.fromkeys(a.prompt for a in answers if a.scale_m > 0))
-    if not asked:
-        return Shot(view, seen, {})
-    others = encoder.encode_texts((*CANONICAL, *negatives))
     half = view.resized(max(view.intrinsics.width // 2, 1))
-    maps = field.relevancy(half.intrinsics, half.T_world_cam, encoder.encode_texts(asked), others, scales)
-    scale_of = {a.prompt: int(np.searchsorted(scales, np.float32(a.scale_m))) for a in answers}
-    return Shot(view, seen, {p: _enlarged(maps[k, scale_of[p]], view) for k, p in enumerate(asked)})
+    heats: dict[str, Float32[np.ndarray, "H W"]] = {}
+    alike: dict[tuple[str, ...], list[PromptAnswer]] = {}  # phrases against the same negatives are rendered together
+    for found in answers:
+        if found.scale_m > 0:
+            alike.setdefault(split_negation(found.prompt)[1], []).append(found)
+    for unwanted, group in alike.items():
+        scales, scale = np.unique(np.array([a.scale_m for a in group], np.float32), return_inverse=True)
+        wanted = encoder.encode_texts([split_negation(a.prompt)[0] for a in group])
+        others = encoder.encode_texts((*CANONICAL, *negatives, *unwanted))
+        maps = field.relevancy(half.intrinsics, half.T_world_cam, wanted, others, scales)
+        heats |= {a.prompt: _enlarged(maps[k, scale[k]], view) for k, a in enumerate(group)}
+    return Shot(view, seen, heats)
 
 
 def _enlarged(heat: Float32[np.ndarray, "h w"], view: Viewpoint) -> Float32[np.ndarray, "H W"]:
@@ -74,7 +79,7 @@ def page(shot: Shot, answers: Sequence[PromptAnswer], caption: str) -> Image.Ima
     at = ", ".join(f"{v:.2f}" for v in shot.view.T_world_cam[:3, 3])
     panels = [pv.titled(colour, shot.view.name.capitalize(), f"rendered at {k.width} x {k.height} from ({at}) m")]
     panels += [_panel(shot, answer, colour) for answer in answers]
-    return pv.sheet(panels, f"{pv.LEGEND} ({caption})")
+    return pv.sheet(panels, f"{pv.LEGEND}; {caption}")
 
 
 def _panel(shot: Shot, found: PromptAnswer, colour: UInt8[np.ndarray, "H W 3"]) -> Image.Image:
@@ -84,8 +89,12 @@ def _panel(shot: Shot, found: PromptAnswer, colour: UInt8[np.ndarray, "H W 3"]) 
     heat = pv.heat_of(shot.relevancy[found.prompt], found.probability)
     note = f"{found.status.name}, probability {found.probability:.2f}, relevancy {found.relevancy:.2f} " \
            f"at {found.scale_m:.2f} m"  # fmt: skip
+    if len(found.instances) > 1:
+        note += f"; {len(found.instances)} alike"
     where = whereabouts(shot, found)
     picture = Image.fromarray(_pale(colour, heat))
+    for other in found.instances[1:]:
+        pv.mark(picture, shot.view, other.extent, other.point, hollow=True)
     pv.mark(picture, shot.view, found.extent, found.argmax_point, hollow=where == "hidden")
     said = {"outside": "; outside this view", "hidden": "; hidden in this view"}.get(where, "")
     return pv.titled(np.asarray(picture), found.prompt, note + said, pv.INKS.get(found.status.name, pv.FAINT))

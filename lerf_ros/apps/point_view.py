@@ -120,7 +120,7 @@ def mark(
     image: Image.Image, view: Viewpoint, extent: Extent | None, point: Float[np.ndarray, " 3"] | None,
     hollow: bool = False,
 ) -> None:  # fmt: skip
-    """Draw a thing's box and its best point; a hollow mark is that of a point hidden from the camera."""
+    """Draw a thing's box and its best point; a hollow mark: hidden, or not the best of several."""
     draw = ImageDraw.Draw(image)
     if extent is not None:
         turn = matrix_from_quaternion(*(float(q) for q in extent.quaternion))

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from lerf_ros.apps.viewpoint import Viewpoint
     from lerf_ros.config import Config
     from lerf_ros.core.encoders import ImageTextEncoder
-    from lerf_ros.core.query import PromptAnswer
+    from lerf_ros.core.extent import Extent
+    from lerf_ros.core.request import PromptAnswer
     from lerf_ros.core.snapshot import FieldSnapshot
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -151,22 +152,33 @@ def _camera(file: Path | None, view: "Viewpoint") -> dict[str, Any]:
 
 
 def _as_dict(found: "PromptAnswer") -> dict[str, Any]:
-    def rounded(values: Any) -> list[float] | None:
-        return None if values is None else [round(float(v), 5) for v in np.asarray(values).ravel()]
-
-    box = found.extent
-    extent = box and {name: rounded(getattr(box, name)) for name in ("centre", "size", "quaternion")}
     return {
         "prompt": found.prompt, "status": found.status.name, "probability": round(found.probability, 4),
         "relevancy": round(found.relevancy, 4), "scale_m": round(found.scale_m, 4), "message": found.message,
-        "argmax": rounded(found.argmax_point), "points": 0 if found.points is None else len(found.points),
-        "extent": extent,
+        "argmax": _rounded(found.argmax_point), "points": 0 if found.points is None else len(found.points),
+        "extent": _box(found.extent),
+        "instances": [
+            {"probability": round(each.probability, 4), "relevancy": round(each.relevancy, 4),
+             "scale_m": round(each.scale_m, 4), "argmax": _rounded(each.point), "extent": _box(each.extent)}
+            for each in found.instances
+        ],
         "targets": [
-            {"position": rounded(g.T_world_tcp[:3, 3]), "approach": rounded(g.T_world_tcp[:3, 2]),
-             "closing_axis": rounded(g.T_world_tcp[:3, 1]), "width_m": round(g.width_m, 4), "score": round(g.score, 4)}
+            {"position": _rounded(g.T_world_tcp[:3, 3]), "approach": _rounded(g.T_world_tcp[:3, 2]),
+             "closing_axis": _rounded(g.T_world_tcp[:3, 1]), "width_m": round(g.width_m, 4),
+             "score": round(g.score, 4)}
             for g in found.targets
         ],
     }  # fmt: skip
+
+
+def _rounded(values: Any) -> list[float] | None:
+    return None if values is None else [round(float(v), 5) for v in np.asarray(values).ravel()]
+
+
+def _box(extent: "Extent | None") -> dict[str, list[float] | None] | None:
+    if extent is None:
+        return None
+    return {name: _rounded(getattr(extent, name)) for name in ("centre", "size", "quaternion")}
 
 
 def _print_table(answers: "tuple[PromptAnswer, ...]", snapshot: "FieldSnapshot", encoder: str) -> None:
@@ -228,7 +240,9 @@ def _draw(
         note = f"{a.status.name}, probability {a.probability:.2f}, relevancy {a.relevancy:.2f} at {a.scale_m:.2f} m"
         panel = pv.titled(picture, a.prompt, note, pv.INKS.get(a.status.name, pv.FAINT))
         overlay = panel.crop((0, panel.height - PANEL[1], *panel.size))
+        for other in a.instances[1:]:
+            pv.mark(overlay, view, other.extent, other.point, hollow=True)
         pv.mark(overlay, view, a.extent, a.argmax_point)
         panel.paste(overlay, (0, panel.height - PANEL[1]))
         panels.append(panel)
-    return pv.sheet(panels, f"{pv.LEGEND} (encoder {encoder})")
+    return pv.sheet(panels, f"{pv.LEGEND}; encoder {encoder}")
