@@ -51,6 +51,8 @@ def test_json_for_machines(saved_map: Path) -> None:
     assert zebra["prompt"] == "a zebra"
     assert zebra["status"] == "FOUND"
     assert zebra["targets"]
+    assert [each["argmax"] for each in zebra["instances"]] == [zebra["argmax"]]
+    assert empty["instances"] == []
     np.testing.assert_allclose(zebra["extent"]["centre"], BALL.centre, atol=0.004)
 
 
@@ -76,7 +78,8 @@ def test_picture_shows_heat_on_the_thing_only(saved_map: Path, tmp_path: Path) -
     page = cv2.imread(str(tmp_path / "p.png")).astype(int)
     height, width = page.shape[:2]
     assert (height, width) == (480 + 62 + 2 * 16 + 58, 2 * 640 + 3 * 16)
-    left, right = page[:560, : width // 2], page[:560, width // 2 :]
+    top, bottom = 16 + 62, 16 + 62 + 480  # below the notes, whose letters are coloured, too
+    left, right = page[top:bottom, : width // 2], page[top:bottom, width // 2 :]
     coloured = [np.ptp(half, axis=-1) > 60 for half in (left, right)]
     # the map shows three coloured solids; over the heat panel only one stays coloured, where the ball is in the map
     red = (left[..., 2] > 120) & coloured[0] & (left[..., 0] < 90)
