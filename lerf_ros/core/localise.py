@@ -30,13 +30,17 @@ class Match:
         segment: index of the thing, `ANYWHERE` with the rule `peak`.
         scale: index of the scale at which it fits best.
         point: index of its hottest surface point at that scale.
-        relevancy: of the thing as a whole.
+        fit: log-odds of the thing as a whole.
+        margin: how far they exceed those of the best null phrase.
+        relevancy: of the thing as a whole: the fit as a share.
         probability: that it is what the phrase names.
     """
 
     segment: int
     scale: int
     point: int
+    fit: float
+    margin: float
     relevancy: float
     probability: float
 
@@ -95,7 +99,8 @@ def localise(
     for k in there[np.argsort(-rank[there], kind="stable")]:
         mine = support.points(int(k))
         point = int(mine[odds[scales[k], mine].argmax()])
-        matches.append(Match(int(k), int(scales[k]), point, float(relevancies[k]), float(probability[k])))
+        evidence = float(fits[k]), float(margins[k])
+        matches.append(Match(int(k), int(scales[k]), point, *evidence, float(relevancies[k]), float(probability[k])))
     own = odds[matches[0].scale]
     whole = by_scale[matches[0].scale]
     supported = np.where(segments.body >= 0, 0.5 * (own + whole[segments.body]), own)
@@ -110,7 +115,8 @@ def localise_peak(odds: Float32[np.ndarray, "S N"], use: Bool[np.ndarray, " N"])
     scale, column = np.unravel_index(int(odds[:, inside].argmax()), (len(odds), len(inside)))
     own = sigmoid(odds[scale])
     point = int(inside[column])
-    return Place((Match(ANYWHERE, int(scale), point, float(own[point]), float(own[point])),), own, own)
+    hottest = float(odds[scale, point])
+    return Place((Match(ANYWHERE, int(scale), point, hottest, 0.0, float(own[point]), float(own[point])),), own, own)
 
 
 def sigmoid(odds: Float32[np.ndarray, " N"]) -> Float32[np.ndarray, " N"]:

@@ -18,6 +18,9 @@ from lerf_ros.sim.spec import PairChoice, SceneSpec, sample_spec
 
 FIRST_SEED: Final = 5_000_000
 SEEDS_A_RUN: Final = 100_000
+CALIBRATION_RUN: Final = 10_000
+"""The seed whose scenes the encoder's calibration is fitted on; smaller ones are for reports."""
+
 TRIES: Final = 200
 MAX_SCENES: Final = SEEDS_A_RUN // TRIES
 OBJECTS: Final = 8
@@ -35,8 +38,9 @@ def scene_spec(seed: int, index: int) -> SceneSpec:
     Raises:
         EvaluationError: the seed or the index is out of range.
     """
-    if seed < 0 or not 0 <= index < MAX_SCENES:
-        raise EvaluationError(f"seed {seed}, scene {index}: seeds start at 0, and a seed has {MAX_SCENES} scenes")
+    if not 0 <= seed <= CALIBRATION_RUN or not 0 <= index < MAX_SCENES:
+        raise EvaluationError(f"seed {seed}, scene {index}: seeds are 0 to {CALIBRATION_RUN}, and each has "
+                              f"{MAX_SCENES} scenes")
     first = FIRST_SEED + SEEDS_A_RUN * seed + TRIES * index
     choice: PairChoice = "held" if index % 3 == 2 else "seen"
     for k in range(TRIES):

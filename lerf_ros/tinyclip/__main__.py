@@ -75,13 +75,14 @@ def evaluate(
 
 
 @app.command()
-def calibrate(folder: Folder = DEFAULT_FOLDER) -> None:
-    """Fits the map from relevancy to probability on trained maps of validation scenes; writes `calibration.json`."""
-    from lerf_ros.config import EncoderConfig
-    from lerf_ros.core.encoders import load_encoder
-    from lerf_ros.tinyclip.calibrate import scores, write
+def calibrate(
+    folder: Folder = DEFAULT_FOLDER,
+    processes: Annotated[int, typer.Option(help="Scenes mapped at once")] = 2,
+) -> None:
+    """Fits the map from evidence to probability on trained maps of its own scenes; writes `calibration.json`."""
+    from lerf_ros.tinyclip.calibrate import collect, write
 
-    typer.echo(json.dumps(write(folder, scores(load_encoder(EncoderConfig(model=f"local-dir:{folder}"))))))
+    typer.echo(write(folder, collect(folder, processes=processes)))
 
 
 @app.command()

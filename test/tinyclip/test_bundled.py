@@ -2,7 +2,6 @@
 """The encoder that ships with the package."""
 
 import hashlib
-import json
 from importlib import resources
 from pathlib import Path
 
@@ -35,11 +34,16 @@ def test_open_clip_loads_the_folder_without_help() -> None:
     assert int(tokens.max()) == VOCABULARY - 1
 
 
-def test_the_calibration_lies_between_absent_and_present_scores() -> None:
-    calibration = json.loads((FOLDER / "calibration.json").read_text())
-    assert 0.4 < calibration["midpoint"] < 0.95
-    assert calibration["slope"] > 5
-    assert "validation" in calibration["measured_on"]
+def test_the_calibration_is_measured_and_parts_what_it_was_measured_on() -> None:
+    calibration = load_encoder(EncoderConfig()).calibration
+    assert "validation" in calibration.measured_on
+    assert len(calibration.null_phrases) > 100
+    # A thing that fits the phrase well (relevancy .9) and better than any other phrase, and one that another fits better.
+    clear, other = calibration.probability(np.array([2.2, 2.2]), np.array([1.0, -3.0]))
+    assert clear > 0.9
+    assert other < 0.2
+    # Nothing fits: no better than the canonical phrases, and other phrases fit better.
+    assert calibration.probability(np.array([-1.0]), np.array([-2.0]))[0] < 0.1
 
 
 def test_texts_compose() -> None:
