@@ -45,10 +45,11 @@ def mapped(changes: dict[str, object], steps: int) -> LerfMapper:
     return mapper
 
 
-def colour_at(mapper: LerfMapper, point: tuple[float, float, float], scale_m: float = 0.03) -> str:
+def red_and_blue(mapper: LerfMapper, point: tuple[float, float, float], scale_m: float = 0.06) -> list[float]:
+    """Return how much of either there is in the embedding of a point."""
     assert mapper.trainer.language is not None
     found = mapper.trainer.language.evaluate(np.array([point], np.float32), np.array([scale_m], np.float32))
-    return [*PALETTE, "neutral", "other"][int(found[0, 0].float().argmax())]
+    return [float(found[0, 0, list(PALETTE).index(name)]) for name in ("red", "blue")]
 
 
 def test_two_grids_are_those_of_the_released_code() -> None:
@@ -95,8 +96,10 @@ def test_both_grids_learn() -> None:
 )
 def test_language_is_learned_with_every_option(changes: dict[str, object]) -> None:
     mapper = mapped(changes, 100)
-    assert colour_at(mapper, (0.08, 0.05, 0.069)) == "red"
-    assert colour_at(mapper, (-0.10, -0.06, 0.06)) == "blue"
+    ball, crate, table = (red_and_blue(mapper, p) for p in ((0.08, 0.05, 0.069), (-0.1, -0.06, 0.06), (0.2, -0.2, 0.0)))
+    assert ball[0] > ball[1] + 0.1
+    assert crate[1] > crate[0] + 0.2
+    assert max(table) < 0.05
 
 
 def test_language_by_density_never_looks_at_measured_depth() -> None:
