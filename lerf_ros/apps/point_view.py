@@ -21,6 +21,9 @@ FAINT = (120, 124, 134)
 INKS = {"FOUND": (28, 122, 62), "AMBIGUOUS": (158, 104, 10), "STALE": (158, 104, 10), "NOT_FOUND": (176, 52, 44)}
 """Of notes, by status: the colours of the table."""
 
+SMALLEST = 11
+"""Size of letters, pixels, below which a text is cut instead."""
+
 SUPERSAMPLE = 2
 FILL = 1.25
 """Splat diameter / projected voxel: a little overlap closes the gaps between neighbours."""
@@ -144,18 +147,23 @@ def titled(
     image = Image.new("RGB", (width, height + band), PAPER)
     image.paste(Image.fromarray(picture), (0, band))
     draw = ImageDraw.Draw(image)
-    draw.text((14, 10), _fitted(title, width - 28, 24), fill=INK, font=ImageFont.load_default(24))
-    draw.text((14, 39), _fitted(note, width - 28, 15), fill=ink, font=ImageFont.load_default(15))
+    _write(draw, (14, 10), title, width - 28, 24, INK)
+    _write(draw, (14, 39), note, width - 28, 15, ink)
     return image
 
 
-def _fitted(text: str, width: int, size: int) -> str:
+def _write(
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, width: int, size: int, ink: tuple[int, int, int]
+) -> None:
+    """Write a line of text, smaller where it is too long, and cut off where even that does not fit."""
+    while size > SMALLEST and ImageFont.load_default(size).getlength(text) > width:
+        size -= 1
     font = ImageFont.load_default(size)
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
+    if font.getlength(text) > width:
+        while text and font.getlength(text + "…") > width:
+            text = text[:-1]
+        text += "…"
+    draw.text(at, text, fill=ink, font=font)
 
 
 def sheet(panels: Sequence[Image.Image], caption: str, columns: int = 2) -> Image.Image:
@@ -175,5 +183,5 @@ def sheet(panels: Sequence[Image.Image], caption: str, columns: int = 2) -> Imag
     draw.text((left, top + 26), "0", fill=FAINT, font=small)
     draw.text((left + 110, top + 26), "heat", fill=FAINT, font=small, anchor="ma")
     draw.text((left + 220, top + 26), "1", fill=FAINT, font=small, anchor="ra")
-    draw.text((gap + 14, top + 10), _fitted(caption, left - 4 * gap, 15), fill=FAINT, font=ImageFont.load_default(15))
+    _write(draw, (gap + 14, top + 10), caption, left - 4 * gap, 15, FAINT)
     return page
