@@ -258,6 +258,8 @@ class Config:
         ):  # fmt: skip
             if get(self, small) >= get(self, large):
                 raise ConfigError(f"{small} = {get(self, small)} must be below {large} = {get(self, large)}")
+        if self.query.scale_spacing == "geometric" and self.query.min_scale_m <= 0:
+            raise ConfigError("query.min_scale_m must be above 0 for query.scale_spacing = geometric")
 
 
 def options() -> Iterator[Option]:

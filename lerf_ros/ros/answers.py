@@ -4,15 +4,17 @@
 from collections.abc import Sequence
 
 import numpy as np
-from geometry_msgs.msg import Point
+from geometry_msgs.msg import Point, Pose, Vector3
 from jaxtyping import Float, Float32, Float64, UInt8
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from lerf_ros.core.extent import Extent
 from lerf_ros.core.geometry import pose_matrix, transform_points
 from lerf_ros.core.grasp import GraspCandidate
-from lerf_ros.core.query import PromptAnswer
+from lerf_ros.core.request import Instance, PromptAnswer
 from lerf_ros.msg import GraspTarget, QueryResult
+from lerf_ros.msg import Instance as InstanceMessage
 from lerf_ros.ros.transforms import pose_from_matrix
 
 CLOUD_DTYPE = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4"), ("relevancy", "<f4")])
@@ -69,12 +71,10 @@ def result_message(answer: PromptAnswer, header: Header, T_target_world: Float64
         message=answer.message,
     )
     if answer.argmax_point is not None:
-        result.argmax = _point(transform_points(T_target_world, answer.argmax_point[None])[0])
+        result.argmax = _point(answer.argmax_point, T_target_world)
     if answer.extent is not None:
-        T_world_extent = pose_matrix(answer.extent.centre, answer.extent.quaternion)
-        result.extent_pose = pose_from_matrix(T_target_world @ T_world_extent)
-        size = result.extent_size
-        size.x, size.y, size.z = (float(s) for s in answer.extent.size)
+        result.extent_pose, result.extent_size = _box(answer.extent, T_target_world)
+    result.instances = [_instance(each, T_target_world) for each in answer.instances]
     if answer.points is not None and answer.colours is not None and answer.point_relevancy is not None:
         points = transform_points(T_target_world, answer.points)
         result.cloud = cloud_message(header, points, answer.colours, answer.point_relevancy)
@@ -100,5 +100,23 @@ def target_messages(
     ]
 
 
-def _point(xyz: Float[np.ndarray, " 3"]) -> Point:
-    return Point(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+def _instance(each: Instance, T_target_world: Float64[np.ndarray, "4 4"]) -> InstanceMessage:
+    pose, size = _box(each.extent, T_target_world)
+    return InstanceMessage(
+        probability=float(each.probability),
+        relevancy=float(each.relevancy),
+        scale_m=float(each.scale_m),
+        argmax=_point(each.point, T_target_world),
+        extent_pose=pose,
+        extent_size=size,
+    )
+
+
+def _box(extent: Extent, T_target_world: Float64[np.ndarray, "4 4"]) -> tuple[Pose, Vector3]:
+    pose = pose_from_matrix(T_target_world @ pose_matrix(extent.centre, extent.quaternion))
+    return pose, Vector3(**dict(zip("xyz", map(float, extent.size), strict=True)))
+
+
+def _point(xyz: Float[np.ndarray, " 3"], T_target_world: Float64[np.ndarray, "4 4"]) -> Point:
+    """Return a world point in the target frame."""
+    return Point(**dict(zip("xyz", map(float, transform_points(T_target_world, xyz[None])[0]), strict=True)))

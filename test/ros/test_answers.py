@@ -8,7 +8,7 @@ from std_msgs.msg import Header
 from lerf_ros.core.extent import Extent
 from lerf_ros.core.geometry import matrix_from_quaternion
 from lerf_ros.core.grasp import GraspCandidate
-from lerf_ros.core.query import PromptAnswer, Status
+from lerf_ros.core.request import Instance, PromptAnswer, Status
 from lerf_ros.msg import QueryResult
 from lerf_ros.ros.answers import cloud_arrays, cloud_message, result_message
 from lerf_ros.ros.transforms import matrix_from_pose
@@ -42,6 +42,7 @@ def test_cloud_round_trip() -> None:
 def test_everything_is_brought_to_the_target_frame() -> None:
     tcp = np.eye(4)
     tcp[:3, 3] = 1, 1, 1
+    extent = Extent(np.array([1.0, 0, 0]), np.array([0.3, 0.2, 0.1]), QUARTER)
     answer = PromptAnswer(
         prompt="mug",
         status=Status.FOUND,
@@ -49,21 +50,31 @@ def test_everything_is_brought_to_the_target_frame() -> None:
         relevancy=0.7,
         scale_m=0.1,
         argmax_point=np.array([1, 2, 3], np.float32),
-        extent=Extent(np.array([1.0, 0, 0]), np.array([0.3, 0.2, 0.1]), QUARTER),
+        extent=extent,
         points=POINTS,
         colours=COLOURS,
         point_relevancy=RELEVANCY,
         targets=(GraspCandidate(tcp, 0.05, 0.08, 0.4, 0.8, 0.5),),
+        instances=(
+            Instance(0.9, 0.7, 0.1, np.array([1, 2, 3], np.float32), extent),
+            Instance(0.6, 0.65, 0.2, np.array([4, 5, 6], np.float32), Extent(np.zeros(3), np.ones(3), QUARTER)),
+        ),
     )
     header = Header(frame_id="target")
     result = result_message(answer, header, T_TARGET_WORLD)
     assert (result.status, result.prompt) == (QueryResult.FOUND, "mug")
     assert (result.argmax.x, result.argmax.y, result.argmax.z) == (8.0, 1.0, 3.0)
     np.testing.assert_allclose(cloud_arrays(result.cloud)[0], [[8, 1, 3], [5, 4, 6]])
-    extent = matrix_from_pose(result.extent_pose)
-    np.testing.assert_allclose(extent[:3, 3], [10, 1, 0], atol=1e-12)
-    np.testing.assert_allclose(extent[:3, :3], matrix_from_quaternion(0.0, 0.0, 1.0, 0.0), atol=1e-12)
+    box = matrix_from_pose(result.extent_pose)
+    np.testing.assert_allclose(box[:3, 3], [10, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(box[:3, :3], matrix_from_quaternion(0.0, 0.0, 1.0, 0.0), atol=1e-12)
     assert (result.extent_size.x, result.extent_size.y, result.extent_size.z) == (0.3, 0.2, 0.1)
+    first, second = result.instances
+    assert first.argmax == result.argmax
+    assert (first.extent_pose, first.extent_size) == (result.extent_pose, result.extent_size)
+    assert (second.argmax.x, second.argmax.y, second.argmax.z) == (5.0, 4.0, 6.0)
+    assert (second.extent_pose.position.x, second.extent_size.x) == (10.0, 1.0)
+    assert (second.probability, second.relevancy, second.scale_m) == pytest.approx((0.6, 0.65, 0.2))
     target = result.targets[0]
     np.testing.assert_allclose(matrix_from_pose(target.pose)[:3, 3], [9, 1, 1], atol=1e-12)
     assert target.header.frame_id == result.cloud.header.frame_id == "target"
