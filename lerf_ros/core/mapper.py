@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from lerf_ros.config import Config, QueryConfig
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.keyframes import Keyframe, KeyframeStore, MotionGate, PosedImage
-from lerf_ros.core.pyramid import build_pyramid
+from lerf_ros.core.pyramid import build_pyramid, check_encoder
 from lerf_ros.core.regulariser import load_regulariser
 from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
 from lerf_ros.core.surface import SurfaceBuilder
@@ -31,12 +31,15 @@ class LerfMapper:
         encoder: embeds tiles and phrases; None maps colour and geometry only.
 
     Raises:
-        EncoderError: the regulariser that is asked for (`train.dino_weight`) cannot be had.
+        EncoderError: the regulariser that is asked for (`train.dino_weight`) cannot be had, or the encoder has no dense
+            features and `pyramid.mode` wants them.
     """
 
     def __init__(self, config: Config, encoder: ImageTextEncoder | None) -> None:
         self.config = config
         self.encoder = encoder
+        if encoder is not None:
+            check_encoder(encoder, config.pyramid)
         self._regulariser = load_regulariser(config, encoder)
         self.store = KeyframeStore(config.keyframes.max_count)
         self._gate = MotionGate(config.keyframes)

@@ -140,6 +140,17 @@ def build_pyramid(encoder: ImageTextEncoder, rgb: UInt8[np.ndarray, "H W 3"], co
     return _pyramid(encoder, grid, features)
 
 
+def check_encoder(encoder: ImageTextEncoder, config: PyramidConfig) -> None:
+    """Refuse, before the first image comes, an encoder that cannot be used in the configured mode.
+
+    Raises:
+        EncoderError: it has no dense features where the configuration wants them.
+    """
+    side = encoder.image_size
+    if config.mode == "dense":
+        build_pyramid(encoder, np.full((side, side, 3), 127, np.uint8), config)
+
+
 def _pyramid(encoder: ImageTextEncoder, grid: TileGrid, features: list[Float32[np.ndarray, "_ _"]]) -> FeaturePyramid:
     """Join the levels' embeddings.
 

@@ -11,9 +11,10 @@ from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
-from lerf_ros.config import EncoderConfig, PyramidConfig
+from lerf_ros.config import Config, EncoderConfig, PyramidConfig
 from lerf_ros.core import dense
 from lerf_ros.core.encoders import Calibration, OpenClipEncoder, load_encoder
+from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.pyramid import build_pyramid, tile_grid
 from lerf_ros.core.pyramid_bank import PyramidBank
 from lerf_ros.core.towers import DenseTower, TransformerTower, dense_tower
@@ -248,5 +249,8 @@ def test_an_encoder_without_dense_features_is_told_from_one_with_them(bundled: O
         sha256, calibration = "", Calibration()
         encode_images = encode_texts = MeanEncoder.encode_images
 
-    with pytest.raises(EncoderError, match=r"plain has no dense features: set pyramid\.mode to 'tiles'"):
+    message = r"plain has no dense features: set pyramid\.mode to 'tiles'"
+    with pytest.raises(EncoderError, match=message):
         build_pyramid(Plain(), smooth(80, 60), DENSE)
+    with pytest.raises(EncoderError, match=message):  # before the first image
+        LerfMapper(Config(pyramid=DENSE), Plain())
