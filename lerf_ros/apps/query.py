@@ -39,7 +39,7 @@ def run(
     cloud: Annotated[Path | None, typer.Option(help="Write all points with their relevancies: FILE.ply")] = None,
     image: Annotated[Path | None, typer.Option(help="Draw the map and the heat of every phrase: FILE.png")] = None,
     render: Annotated[Path | None, typer.Option(help="Render the field and the heat of phrases: FILE.png")] = None,
-    view: Annotated[int | None, typer.Option(help="Keyframe to render from; default: of most answers")] = None,
+    view: Annotated[int | None, typer.Option(help="Keyframe to render from; default: the best one")] = None,
     pose: Annotated[str, typer.Option(help=f"Render from {POSE_HELP}")] = "",
     width: Annotated[int, typer.Option(min=64, max=4096, help="Width of each rendered picture, pixels")] = 480,
     within: Annotated[str, typer.Option(help="An object; the phrases are then parts looked for on it only")] = "",
