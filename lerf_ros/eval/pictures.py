@@ -38,11 +38,12 @@ def write_failures(
         snapshot.surface.points, np.ones(len(snapshot.surface), bool), snapshot.surface.voxel_m, view.intrinsics,
         view.frame.T_world_cam,
     )  # fmt: skip
-    for k, (asked, one) in enumerate(zip(record.answered, found[rule], strict=True)):
+    for k, asked in enumerate(record.answered):
         outcome = asked.outcomes[rule]
         if outcome.hit is not False:
             continue
-        values = np.where(seen >= 0, one.values[seen], 0).astype(np.float32)
+        everywhere = found.get("top", found[rule])[k]  # the map's own answer is warm on its thing alone
+        values = np.where(seen >= 0, everywhere.values[seen], 0).astype(np.float32)
         boxes = view.boxes(asked.objects).astype(np.int64)
         image = side_by_side(view.frame, values, boxes, outcome, caption(asked, outcome))
         path = folder / picture_name(record, k)
