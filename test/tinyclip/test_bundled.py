@@ -38,7 +38,7 @@ def test_the_calibration_is_measured_and_parts_what_it_was_measured_on() -> None
     calibration = load_encoder(EncoderConfig()).calibration
     assert "validation" in calibration.measured_on
     assert len(calibration.null_phrases) > 100
-    # A thing that fits the phrase well (relevancy .9) and better than any other phrase, and one that another fits better.
+    # Two things fit the phrase well (relevancy .9): one better than it fits any other phrase, one worse.
     clear, other = calibration.probability(np.array([2.2, 2.2]), np.array([1.0, -3.0]))
     assert clear > 0.9
     assert other < 0.2
