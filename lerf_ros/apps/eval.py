@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lerf_ros.eval.harness import Plan
 
 INTERRUPTED = 130
+PAPER_STEPS = 30_000
 
 
 def run(
@@ -25,10 +26,13 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each")] = 2,
     only: Annotated[list[str] | None, typer.Option(help="Only this configuration (may be given again)")] = None,
     work: Annotated[Path | None, typer.Option(help="Folder of finished scenes, to go on from [REPORT.work]")] = None,
-    steps: Annotated[int, typer.Option(min=0, help="Training steps instead of each one's own, for a quick look")] = 0,
+    steps: Annotated[
+        int, typer.Option(min=0, help="Training steps instead of each one's own (of a LERF scene: 30000, the paper's)")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, not as tables")] = False,
     lerf_dataset: Annotated[
-        Path | None, typer.Option(help="Evaluate on this folder of LERF or LERF-OVS scenes instead")
+        Path | None,
+        typer.Option(help="Instead: the paper's configuration, or --only default, on this folder of LERF's scenes"),
     ] = None,
 ) -> None:
     """Map unseen scenes, ask for what is there and what is not, and compare with the truth and with baselines.
@@ -41,7 +45,7 @@ def run(
     try:
         report.parent.mkdir(parents=True, exist_ok=True)
         if lerf_dataset is not None:
-            document, text = _published(lerf_dataset, steps, jobs)
+            document, text = _published(lerf_dataset, "default" not in (only or ()), steps or PAPER_STEPS, jobs)
         else:
             from lerf_ros.eval.harness import Plan
 
@@ -75,12 +79,13 @@ def _simulated(plan: "Plan", report: Path) -> tuple[dict[str, Any], str]:
     return document, markdown(document)
 
 
-def _published(folder: Path, steps: int, jobs: int) -> tuple[dict[str, Any], str]:
+def _published(folder: Path, paper: bool, steps: int, jobs: int) -> tuple[dict[str, Any], str]:
+    from lerf_ros.config import Config
     from lerf_ros.core.encoders import load_encoder
     from lerf_ros.eval.lerf_benchmark import run_lerf_dataset
     from lerf_ros.eval.mapping import node_config
 
-    config = node_config("paper.yaml")
+    config = node_config("paper.yaml") if paper else Config()
     encoder = load_encoder(config.encoder)
     with progress() as bars:
         task = bars.add_task("evaluating", total=1.0)
@@ -88,7 +93,7 @@ def _published(folder: Path, steps: int, jobs: int) -> tuple[dict[str, Any], str
         def told(scene: str, what: str, share: float) -> None:
             bars.update(task, completed=share, description=f"{scene}: {what}")
 
-        return run_lerf_dataset(folder, config, encoder, steps=steps or 30_000, threads=jobs, progress=told)
+        return run_lerf_dataset(folder, config, encoder, steps=steps, threads=jobs, progress=told)
 
 
 def _beside(report: Path) -> Path:

@@ -22,10 +22,12 @@ def markdown(document: Mapping[str, Any]) -> str:
         "# Evaluation on simulated scenes\n",
         _made_with(document),
         "## Localisation in 3D\n\nShare of answers on a right object's surface, within 2 cm [95 % interval]; n.\n",
-        table(("configuration", *TYPES.values(), "median error", "rule"), [_in_3d(n, c) for n, c in found.items()]),
+        table(("configuration", *TYPES.values(), "median error", "rule"),
+              [*(_in_3d(n, c) for n, c in found.items()), *([_chance(found)] if found else [])]),
         "## Localisation in 2D\n\nShare of hottest pixels inside a right object's box, on two novel views a scene.\n",
         table(("configuration", *TYPES.values(), "mIoU 2D", "mIoU 3D"), [_in_2d(n, c) for n, c in found.items()]),
-        "## Existence\n\nAUROC of present against absent phrases [95 % interval]; pairs only in brackets.\n",
+        "## Existence\n\nAUROC of present against absent phrases [95 % interval], in brackets of pairs alone (chance "
+        "0.5); n absent. Rules without a probability (all but `answer` and `objects`) give their relevancy.\n",
         table(("configuration", *KINDS.values(), "average precision", "ECE"),
               [_existence(n, c) for n, c in found.items()]),
     ]  # fmt: skip
@@ -71,12 +73,17 @@ def _made_with(document: Mapping[str, Any]) -> str:
 def _in_3d(name: str, found: Mapping[str, Any]) -> Row:
     told = found["localisation_3d"]
     error = told["all"]["median_error_m"]
-    cells = [rate(told[kind]) + _chance(told[kind]) for kind in TYPES]
-    return (name, *cells, "-" if error is None else f"{1000 * error:.1f} mm", found["rule"])
+    return (name, *(rate(told[kind]) for kind in TYPES), _millimetres(error), found["rule"])
 
 
-def _chance(found: Mapping[str, Any]) -> str:
-    return "" if found["chance"] is None else f" (chance {found['chance']:.2f})"
+def _millimetres(error_m: float | None) -> str:
+    return "-" if error_m is None else f"{1000 * error_m:.1f} mm"
+
+
+def _chance(found: Mapping[str, Mapping[str, Any]]) -> Row:
+    """Return what a random answerable point would reach."""
+    some = next(iter(found.values()))["localisation_3d"]
+    return ("a random point", *(number(some[kind]["chance"], 2) for kind in TYPES), "", "")
 
 
 def _in_2d(name: str, found: Mapping[str, Any]) -> Row:
