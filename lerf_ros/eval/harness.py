@@ -19,7 +19,7 @@ from lerf_ros.eval.report import summary
 from lerf_ros.eval.scenes import MAX_SCENES, scene_spec
 from lerf_ros.eval.workers import Pool
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Raised whenever scenes, questions or rules change: results before and after are not to be mixed."""
 
 SETTINGS_FILE: Final = "settings.json"

@@ -88,11 +88,15 @@ def hottest_pixel(
     intrinsics: Intrinsics,
     T_world_cam: Float64[np.ndarray, "4 4"],
 ) -> Int64[np.ndarray, "1 2"] | None:
-    """Return the pixel (x, y) of the hottest visible point; None when no visible point has a value above 0."""
+    """Return the pixel (x, y) of the hottest visible point; None when no visible point has a value above 0.
+
+    Of the pixels that show it, the one nearest to its own: that may be hidden by another, or just outside the image.
+    """
     visible = np.unique(seen[seen >= 0])
     if not len(visible) or values[visible].max() <= 0:
         return None
     best = visible[values[visible].argmax()]
     T_cam_world = invert(T_world_cam)
     u, v, _ = intrinsics.project((points[best].astype(np.float64) @ T_cam_world[:3, :3].T + T_cam_world[:3, 3])[None])
-    return np.array([[round(float(u[0])), round(float(v[0]))]], np.int64)
+    shown = np.argwhere(seen == best)[:, ::-1]
+    return shown[[np.hypot(shown[:, 0] - u[0], shown[:, 1] - v[0]).argmin()]]

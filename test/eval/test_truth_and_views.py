@@ -76,6 +76,14 @@ def test_the_hottest_pixel_is_of_the_hottest_visible_point() -> None:
     assert hottest_pixel(seen, np.zeros(3, np.float32), points, CAMERA, DOWN) is None
 
 
+def test_a_point_just_outside_the_image_is_shown_at_its_edge() -> None:
+    points = np.array([[0.402, 0.0, 0.0]], np.float32)  # pixel 39.6, which rounds to 40: one beyond the last
+    seen = splat(points, np.ones(1, bool), 0.04, CAMERA, DOWN)
+    pixel = hottest_pixel(seen, np.ones(1, np.float32), points, CAMERA, DOWN)
+    assert pixel is not None
+    assert pixel.tolist()[0][0] == 39
+
+
 def test_boxes_are_of_what_is_visible_enough() -> None:
     owner = np.full((30, 40), -1, np.int64)
     owner[5:15, 10:18] = 0  # 80 pixels
