@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`eval`: how well the map answers, on simulated scenes it was never tuned on, or on LERF's dataset."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lerf_ros.apps.terminal import fail, progress
+from lerf_ros.apps.terminal import fail, overrides, progress
 
 if TYPE_CHECKING:
     from lerf_ros.eval.harness import Plan
@@ -34,6 +35,11 @@ def run(
         Path | None,
         typer.Option(help="Instead: the paper's configuration, or --only default, on this folder of LERF's scenes"),
     ] = None,
+    scene: Annotated[list[str] | None, typer.Option(help="Of LERF's scenes only this one (may be given again)")] = None,
+    seconds: Annotated[float, typer.Option(min=0, help="Training time of a LERF scene, instead of steps")] = 0.0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="For LERF's scenes: section.key=value, such as encoder.model")
+    ] = None,
 ) -> None:
     """Map unseen scenes, ask for what is there and what is not, and compare with the truth and with baselines.
 
@@ -45,7 +51,9 @@ def run(
     try:
         report.parent.mkdir(parents=True, exist_ok=True)
         if lerf_dataset is not None:
-            document, text = _published(lerf_dataset, "default" not in (only or ()), steps or PAPER_STEPS, jobs)
+            time = (seconds, 0) if seconds else (0.0, steps or PAPER_STEPS)
+            choice = _Published(lerf_dataset, "default" not in (only or ()), tuple(scene or ()), *time, jobs)
+            document, text = _published(choice, overrides(set_ or []))
         else:
             from lerf_ros.eval.harness import Plan
 
@@ -79,13 +87,23 @@ def _simulated(plan: "Plan", report: Path) -> tuple[dict[str, Any], str]:
     return document, markdown(document)
 
 
-def _published(folder: Path, paper: bool, steps: int, jobs: int) -> tuple[dict[str, Any], str]:
-    from lerf_ros.config import Config
+@dataclasses.dataclass(frozen=True)
+class _Published:
+    folder: Path
+    paper: bool
+    scenes: tuple[str, ...]
+    seconds: float
+    steps: int
+    threads: int
+
+
+def _published(choice: _Published, changes: dict[str, object]) -> tuple[dict[str, Any], str]:
+    from lerf_ros.config import Config, from_flat
     from lerf_ros.core.encoders import load_encoder
     from lerf_ros.eval.lerf_benchmark import run_lerf_dataset
     from lerf_ros.eval.mapping import node_config
 
-    config = node_config("paper.yaml") if paper else Config()
+    config = from_flat(changes, node_config("paper.yaml") if choice.paper else Config())
     encoder = load_encoder(config.encoder)
     with progress() as bars:
         task = bars.add_task("evaluating", total=1.0)
@@ -93,7 +111,10 @@ def _published(folder: Path, paper: bool, steps: int, jobs: int) -> tuple[dict[s
         def told(scene: str, what: str, share: float) -> None:
             bars.update(task, completed=share, description=f"{scene}: {what}")
 
-        return run_lerf_dataset(folder, config, encoder, steps=steps, threads=jobs, progress=told)
+        return run_lerf_dataset(
+            choice.folder, config, encoder, seconds=choice.seconds, steps=choice.steps, scenes=choice.scenes,
+            threads=choice.threads, progress=told,
+        )  # fmt: skip
 
 
 def _beside(report: Path) -> Path:

@@ -12,13 +12,13 @@ from lerf_ros.eval.mapping import STEPS, node_config
 
 Method = Literal["field", "single_view", "multi_view"]
 
-PAPER_STEPS: Final = 600
+PAPER_STEPS: Final = 400
 PAPER_ON_A_CPU: Final[dict[str, object]] = {
     "train.language_rays": 1024,
     "train.samples": 24,
     "train.language_samples": 12,
     "field.language_log2_table": 17,
-    "train.half_life_steps": 180,
+    "train.half_life_steps": 120,
 }
 """What fits the paper's configuration into a minute or so of one thread a scene. The paper takes 30 000 steps of 4096
 rays of 48 samples, the better half of them for language, and 2^21 rows a level; our table needs no more than 2^17. As

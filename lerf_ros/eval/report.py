@@ -121,22 +121,26 @@ def scores(records: Records, rule: str, wanted: Wanted) -> list[float]:
 
 
 def _existence(records: Records, rule: str, seed: int) -> dict[str, Any]:
-    """Return AUROC of all present questions against each kind of absent ones, and of pairs alone against them."""
+    """Return the AUROC of each kind of absent phrases against present pairs, and against all present phrases.
+
+    An absent phrase names a pair or a thing; a category or colour alone is vaguer and scores lower, present or not.
+    """
     kinds = {kind: (kind,) for kind in ABSENT_KINDS} | {"pooled": ABSENT_KINDS}
     out: dict[str, Any] = {}
     for name, which in kinds.items():
         absent = _absent(which)
 
-        def measure(some: Records, absent: Wanted = absent) -> float | None:
-            return auroc(scores(some, rule, of_type("all")), scores(some, rule, absent))
+        def measure(some: Records, absent: Wanted = absent, present: str = "pair") -> float | None:
+            return auroc(scores(some, rule, of_type(present)), scores(some, rule, absent))
 
         interval = bootstrap(records, measure, seed)
         out[name] = {
             "n": len(scores(records, rule, absent)),
-            "n_present": len(_asked(records)),
+            "n_pairs": len(_asked(records, of_type("pair"))),
             "auroc": measure(records),
             "interval_95": None if interval is None else list(interval),
-            "auroc_pairs": auroc(scores(records, rule, of_type("pair")), scores(records, rule, absent)),
+            "n_present": len(_asked(records)),
+            "auroc_all_present": measure(records, present="all"),
             "chance": 0.5,
         }
     return out

@@ -26,8 +26,9 @@ def markdown(document: Mapping[str, Any]) -> str:
               [*(_in_3d(n, c) for n, c in found.items()), *([_chance(found)] if found else [])]),
         "## Localisation in 2D\n\nShare of hottest pixels inside a right object's box, on two novel views a scene.\n",
         table(("configuration", *TYPES.values(), "mIoU 2D", "mIoU 3D"), [_in_2d(n, c) for n, c in found.items()]),
-        "## Existence\n\nAUROC of present against absent phrases [95 % interval], in brackets of pairs alone (chance "
-        "0.5); n absent. Rules without a probability (all but `answer` and `objects`) give their relevancy.\n",
+        "## Existence\n\nAUROC of absent phrases against present pairs [95 % interval], in brackets against all "
+        "present phrases (chance 0.5); n absent. Rules without a probability (all but `answer` and `objects`) give their "
+        "relevancy.\n",
         table(("configuration", *KINDS.values(), "average precision", "ECE"),
               [_existence(n, c) for n, c in found.items()]),
     ]  # fmt: skip
@@ -97,7 +98,7 @@ def _existence(name: str, found: Mapping[str, Any]) -> Row:
         told = found["existence"][kind]
         interval = told["interval_95"]
         between = "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
-        cells.append(f"{number(told['auroc'])}{between} ({number(told['auroc_pairs'])}); {told['n']}")
+        cells.append(f"{number(told['auroc'])}{between} ({number(told['auroc_all_present'])}); {told['n']}")
     chance = found["average_precision_chance"]
     precision = f"{number(found['average_precision'])} (chance {number(chance, 2)})"
     return (name, *cells, precision, number(found["ece"]))

@@ -54,16 +54,20 @@ def test_a_lerf_dataset_is_handed_over(
 ) -> None:
     asked: dict[str, object] = {}
 
-    def fake(folder: Path, config: Config, encoder: object, *, steps: int, threads: int, progress: Callable[..., None]
-             ) -> tuple[dict[str, Any], str]:  # fmt: skip
-        asked.update(folder=folder, rule=config.query.rule, steps=steps, threads=threads)
+    def fake(folder: Path, config: Config, encoder: object, *, seconds: float, steps: int, scenes: tuple[str, ...],
+             threads: int, progress: Callable[..., None]) -> tuple[dict[str, Any], str]:  # fmt: skip
+        asked.update(folder=folder, rule=config.query.rule, time=(seconds, steps), scenes=scenes, threads=threads)
+        asked.update(voxel_m=config.surface.voxel_m)
         progress("ramen", "training", 0.5)
         return {"lerf": {}}, "# Table 1\n"
 
     monkeypatch.setattr(lerf_benchmark, "run_lerf_dataset", fake)
-    done = run("--lerf-dataset", tmp_path, "--report", tmp_path / "e.json", "--steps", 7, "--jobs", 1, *only)
+    more = ("--steps", 7, "--jobs", 1, "--scene", "ramen", "--set", "surface.voxel_m=0.02")
+    done = run("--lerf-dataset", tmp_path, "--report", tmp_path / "e.json", *more, *only)
     assert done.exit_code == 0, done.stderr
-    assert asked == {"folder": tmp_path, "rule": rule, "steps": 7, "threads": 1}
+    assert asked == {
+        "folder": tmp_path, "rule": rule, "time": (0.0, 7), "scenes": ("ramen",), "threads": 1, "voxel_m": 0.02,
+    }  # fmt: skip
     assert done.stdout == "# Table 1\n"
     assert json.loads((tmp_path / "e.json").read_text()) == {"lerf": {}}
 
