@@ -21,8 +21,8 @@ PAPER_ON_A_CPU: Final[dict[str, object]] = {
     "train.half_life_steps": 120,
 }
 """What fits the paper's configuration into a minute or so of one thread a scene. The paper takes 30 000 steps of 4096
-rays of 48 samples, the better half of them for language, and 2^21 rows a level; our table needs no more than 2^17. As
-there, the rates fall to a tenth; here by the last step."""
+rays of 48 samples, 24 of them for language, and 2^21 rows a level; our table needs no more than 2^17. As there, the
+rates fall to a tenth; here by the last step."""
 
 CROP: Final = 0.15
 """Of the image height: the paper's ablation of scale."""

@@ -27,8 +27,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         "## Localisation in 2D\n\nShare of hottest pixels inside a right object's box, on two novel views a scene.\n",
         table(("configuration", *TYPES.values(), "mIoU 2D", "mIoU 3D"), [_in_2d(n, c) for n, c in found.items()]),
         "## Existence\n\nAUROC of absent phrases against present pairs [95 % interval], in brackets against all "
-        "present phrases (chance 0.5); n absent. Rules without a probability (all but `answer` and `objects`) give their "
-        "relevancy.\n",
+        "present phrases (chance 0.5); n absent. Rules without a probability (all but `answer` and `objects`) give "
+        "their relevancy.\n",
         table(("configuration", *KINDS.values(), "average precision", "ECE"),
               [_existence(n, c) for n, c in found.items()]),
     ]  # fmt: skip
