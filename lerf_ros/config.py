@@ -98,7 +98,7 @@ class PyramidConfig:
 
 @dataclass(frozen=True)
 class FieldConfig:
-    """Density + colour grid (Instant-NGP) and the language grid (LERF section 3.3)."""
+    """Density + colour grid (Instant-NGP) and the language grid (LERF section 3.4)."""
 
     backend: str = option("auto", "Hash grid: numba, torch, tcnn, or auto", choices=("auto", "numba", "torch", "tcnn"))
     levels: int = option(14, "Levels of the density and colour grid", ge=1, le=32)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The field: density and colour from one hash grid, language from another (LERF section 3.3).
+"""The field: density and colour from one hash grid, language from another (LERF section 3.4).
 
 The language grid shares nothing with the radiance grid but sample positions; its loss never reaches density.
 """
@@ -101,7 +101,7 @@ class LanguageField(nn.Module):
         self.net = nn.Sequential(*layers, nn.Linear(width, embed_dim))
 
     def encode(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N F"]:
-        """Return the scale-free features of world points; positions are detached (LERF section 3.3)."""
+        """Return the scale-free features of world points; positions are detached (LERF section 3.1)."""
         unit = self.box.contract(points.detach())
         coarse: Tensor = self.grid(unit)
         return coarse if self.fine_grid is None else torch.cat([coarse, self.fine_grid(unit)], dim=-1)

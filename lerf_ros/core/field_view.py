@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a saved map looks like from any pose: colour, depth, embeddings and relevancy, by volume rendering.
 
-LERF section 3.3: embeddings are the render-weighted sum of unit vectors along a ray, normalised after the sum.
+LERF section 3.1: embeddings are the render-weighted sum of unit vectors along a ray, normalised after the sum.
 """
 
 from collections.abc import Iterator, Mapping

@@ -107,7 +107,7 @@ class LanguageTrainer:
         scale_m: Float32[np.ndarray, "B k"],
         weights: Float32[np.ndarray, "B k"],
     ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B P"] | None]:
-        """Return the embedding of each ray, a weighted sum of unit vectors, then normalised (LERF section 3.3), and
+        """Return the embedding of each ray, a weighted sum of unit vectors, then normalised (LERF section 3.1), and
         its patch features, a weighted sum alone. The hash features are looked up once for both."""
         rays, k, _ = points.shape
         detached = torch.from_numpy(weights)

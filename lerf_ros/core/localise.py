@@ -108,7 +108,7 @@ def localise(
 
 
 def localise_peak(odds: Float32[np.ndarray, "S N"], use: Bool[np.ndarray, " N"]) -> Place | None:
-    """Return the hottest point over all scales, as LERF does; its relevancy stands for a probability (LERF 2.5)."""
+    """Return the hottest point over all scales, as LERF does; its relevancy stands for a probability (LERF section 4)."""
     inside = np.flatnonzero(use)
     if not len(inside):
         return None

@@ -37,7 +37,7 @@ def free_space(
 
 
 def clip_similarity(predicted: Float[Tensor, "B D"], target: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
-    """1 - cosine; the target need not be a unit vector (LERF section 3.3)."""
+    """1 - cosine; the target need not be a unit vector (LERF section 3.2)."""
     return (1 - functional.cosine_similarity(predicted, target, dim=-1)).mean()
 
 

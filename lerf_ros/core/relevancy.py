@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Relevancy of embeddings to phrases (LERF section 3.4). Pure functions on torch tensors."""
+"""Relevancy of embeddings to phrases (LERF section 3.5). Pure functions on torch tensors."""
 
 import torch
 from jaxtyping import Float

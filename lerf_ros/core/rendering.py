@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volume rendering (NeRF eq. 3; LERF section 3.3), as pure functions."""
+"""Volume rendering (NeRF eq. 3; LERF section 3.1), as pure functions."""
 
 import torch
 from jaxtyping import Float
@@ -25,7 +25,7 @@ def composite(weights: Float[Tensor, "B S"], values: Float[Tensor, "B S C"]) -> 
 
 
 def composite_unit(weights: Float[Tensor, "B S"], values: Float[Tensor, "B S C"]) -> Float[Tensor, "B C"]:
-    """Return the weighted sum of unit vectors along each ray, made a unit vector after the sum (LERF section 3.3)."""
+    """Return the weighted sum of unit vectors along each ray, made a unit vector after the sum (LERF section 3.1)."""
     return functional.normalize(composite(weights, values), dim=-1)
 
 
@@ -42,6 +42,6 @@ def median_distance(weights: Float[Tensor, "B S"], t: Float[Tensor, "B S"]) -> F
 
 
 def top_samples(weights: Float[Tensor, "B S"], k: int) -> tuple[Float[Tensor, "B k"], torch.Tensor]:
-    """Return the k largest weights of each ray, not renormalised, and their indices (LERF code, section 1.3)."""
+    """Return the k largest weights of each ray, not renormalised, and their indices (as in LERF's code)."""
     values, indices = weights.topk(min(k, weights.shape[-1]), dim=-1)
     return values, indices

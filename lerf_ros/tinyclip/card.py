@@ -21,7 +21,7 @@ demonstration and the tests need no download. **It knows that simulator's tablet
 set `encoder.model` to a real checkpoint, such as ViT-B-16 with laion2b_s34b_b88k.
 
 - Files: `{weights}` (fp16, {megabytes:.1f} MB, sha256 `{sha256}`), `open_clip_config.json`, the first {merges} merges
-  of open_clip's own BPE vocabulary, `calibration.json` (relevancy to probability).
+  of open_clip's own BPE vocabulary, `calibration.json` (evidence to probability).
 - Loads as `local-dir:<this folder>`; the tokenizer takes the BPE file joined to the folder:
   `open_clip.get_tokenizer("local-dir:<folder>", bpe_path="<folder>/bpe_simple_vocab_4000.txt.gz")`.
 - Vision: timm resnet10t, {pixels} x {pixels} pixels. Text: width 64, 3 layers, context {context}, vocabulary
