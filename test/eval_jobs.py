@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from lerf_ros.eval.configurations import configuration
 from lerf_ros.eval.harness import Job, Plan
 from lerf_ros.eval.records import Answered, Outcome, SceneRecord, record_path, write_whole
 
@@ -14,7 +15,7 @@ DEADLINE_S = 120.0
 
 def record(scene: int, name: str, hit: bool = True, present: float = 0.9, absent: float = 0.2) -> SceneRecord:
     """One scene with one thing that is there and one that is not."""
-    rules = ("answer", "peak", "top", "mean") if name == "default" else ("objects", "peak", "top", "mean")
+    rules = configuration(name).rules
     error = 0.001 if hit else 0.4
     there = Outcome(present, present, "FOUND", (0.4, 0.0, 0.1), hit, error, 0.01, 0.5, (hit, True), (0.4, 0.6))
     gone = Outcome(absent, absent, "NOT_FOUND", (0.4, 0.0, 0.1))

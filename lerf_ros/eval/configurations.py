@@ -59,7 +59,10 @@ class Configuration:
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-FIELD_RULES: Final = ("answer", "peak", "top", "mean")
+OPEN_SET: Final = "no_null"
+"""The rule `answer` by an encoder without null phrases."""
+
+FIELD_RULES: Final = ("answer", OPEN_SET, "peak", "top", "mean")
 BASELINE_RULES: Final = ("objects", "peak", "top", "mean")
 PAPER_RULES: Final = ("peak",)
 ALL_SCENES: Final = ("default", "single_view", "multi_view")

@@ -15,9 +15,10 @@ from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import EvaluationError
 from lerf_ros.eval import mapping
-from lerf_ros.eval.configurations import Configuration
+from lerf_ros.eval.configurations import OPEN_SET, Configuration
 from lerf_ros.eval.images2d import field_heat, pyramid_heat
 from lerf_ros.eval.observations import view_averages
+from lerf_ros.eval.open_set import WithoutNullPhrases
 from lerf_ros.eval.oracles import Oracles, seen_surfaces
 from lerf_ros.eval.painting import ImagePainter, Painter, surface_painter
 from lerf_ros.eval.protocols_2d import iou
@@ -101,10 +102,10 @@ class SceneExam:
         for each in by_points(snapshot, phrases, self._encoder, wanted.config):
             for rule in set(wanted.rules) & set(each):
                 found[rule].append(each[rule])
-        own = [rule for rule in wanted.rules if not found[rule]]
-        if own:
-            said = list(answers(snapshot, phrases, self._encoder, wanted.config))
-            found |= dict.fromkeys(own, said)
+        for rule in wanted.rules:
+            if not found[rule]:
+                asked_by = WithoutNullPhrases(self._encoder) if rule == OPEN_SET else self._encoder
+                found[rule] = list(answers(snapshot, phrases, asked_by, wanted.config))
         return found
 
     def _painter(self, wanted: Configuration, snapshot: FieldSnapshot, rule: str) -> Painter:
@@ -118,7 +119,7 @@ class SceneExam:
             return ImagePainter(
                 self.views, [field_heat(snapshot, v, phrases, self._encoder, wanted.config) for v in self.views]
             )
-        things = rule in ("answer", "objects")
+        things = rule in ("answer", "objects", OPEN_SET)
         return surface_painter(snapshot, self.views, wanted.config.surface.min_views, things)
 
     def _outcomes(

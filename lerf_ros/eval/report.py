@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from lerf_ros.eval.configurations import Configuration
+from lerf_ros.eval.configurations import OPEN_SET, Configuration
 from lerf_ros.eval.existence import auroc, average_precision, calibration_error
 from lerf_ros.eval.intervals import bootstrap, wilson
 from lerf_ros.eval.oracles import STAGES
@@ -50,6 +50,8 @@ def summary(wanted: Configuration, records: Records, seed: int) -> dict[str, Any
         "decisions": _decisions(records, rule),
         "rules": {each: _in_short(records, each) for each in wanted.rules},
     }
+    if OPEN_SET in wanted.rules:
+        found["open_set"] = {"existence": _existence(records, OPEN_SET, seed), **_probabilities(records, OPEN_SET)}
     if wanted.method == "field" and not wanted.paper:
         found["oracles"] = {stage: _oracle(records, stage) for stage in STAGES}
         coverage = [a.oracles["coverage"] for a in _asked(records) if "coverage" in a.oracles]

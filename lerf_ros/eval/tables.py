@@ -12,6 +12,11 @@ KINDS: Final = {
     "wrong_colour": "wrong colour", "absent_category": "absent category", "unknown_word": "unknown word",
     "pooled": "all",
 }  # fmt: skip
+CLOSED_SET: Final = (
+    "The null phrases of the bundled encoder are its whole vocabulary: the existence of `answer` and `objects` is that "
+    "of a closed set of phrases. The rows `no_null` are the same map asked without null phrases, by its relevancy "
+    "alone: the figure of an open set. They rank phrases; their probabilities are not calibrated."
+)
 Row = Sequence[str]
 
 
@@ -27,10 +32,10 @@ def markdown(document: Mapping[str, Any]) -> str:
         "## Localisation in 2D\n\nShare of hottest pixels inside a right object's box, on two novel views a scene.\n",
         table(("configuration", *TYPES.values(), "mIoU 2D", "mIoU 3D"), [_in_2d(n, c) for n, c in found.items()]),
         "## Existence\n\nAUROC of absent phrases against present pairs [95 % interval], in brackets against all "
-        "present phrases (chance 0.5); n absent. Rules without a probability (all but `answer` and `objects`) give "
-        "their relevancy.\n",
+        "present phrases (chance 0.5); n absent. Rules without a probability (all but `answer`, `no_null` and "
+        f"`objects`) give their relevancy. {CLOSED_SET if _open_set(found) else ''}\n",
         table(("configuration", *KINDS.values(), "average precision", "ECE"),
-              [_existence(n, c) for n, c in found.items()]),
+              [*(_existence(n, c) for n, c in found.items()), *_open_set(found)]),
     ]  # fmt: skip
     decided = {n: c["decisions"] for n, c in found.items() if c["decisions"]}
     if decided:
@@ -102,6 +107,11 @@ def _existence(name: str, found: Mapping[str, Any]) -> Row:
     chance = found["average_precision_chance"]
     precision = f"{number(found['average_precision'])} (chance {number(chance, 2)})"
     return (name, *cells, precision, number(found["ece"]))
+
+
+def _open_set(found: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """Return the existence of maps asked without null phrases."""
+    return [_existence(f"{name}, no_null", c["open_set"]) for name, c in found.items() if "open_set" in c]
 
 
 def _rules(found: Mapping[str, Mapping[str, Any]]) -> str:
