@@ -16,7 +16,7 @@ from lerf_ros.eval.exam import SceneExam
 from lerf_ros.eval.pictures import copy_worst, write_failures
 from lerf_ros.eval.records import SceneRecord, read_record, record_path, write_whole
 from lerf_ros.eval.report import summary
-from lerf_ros.eval.scenes import MAX_SCENES, scene_spec
+from lerf_ros.eval.scenes import MAX_SCENES, check_seed, scene_spec
 from lerf_ros.eval.workers import Pool
 
 PROTOCOL: Final = 2
@@ -54,8 +54,9 @@ class Plan:
         """Return what is to be compared.
 
         Raises:
-            EvaluationError: an unknown name, or more scenes than a seed has.
+            EvaluationError: an unknown name, more scenes than a seed has, or a seed that is not for evaluation.
         """
+        check_seed(self.seed)
         if max(self.scenes, self.paper_scenes) > MAX_SCENES:
             raise EvaluationError(f"a seed has {MAX_SCENES} scenes: take another seed for more")
         unknown = set(self.only) - set(NAMES)

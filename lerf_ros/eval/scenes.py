@@ -19,7 +19,7 @@ from lerf_ros.sim.spec import PairChoice, SceneSpec, sample_spec
 FIRST_SEED: Final = 5_000_000
 SEEDS_A_RUN: Final = 100_000
 CALIBRATION_RUN: Final = 10_000
-"""The seed whose scenes the encoder's calibration is fitted on; smaller ones are for reports."""
+"""The seed whose scenes the encoder's calibration is fitted on; only smaller ones are evaluated."""
 
 TRIES: Final = 200
 MAX_SCENES: Final = SEEDS_A_RUN // TRIES
@@ -38,9 +38,33 @@ def scene_spec(seed: int, index: int) -> SceneSpec:
     Raises:
         EvaluationError: the seed or the index is out of range.
     """
-    if not 0 <= seed <= CALIBRATION_RUN or not 0 <= index < MAX_SCENES:
-        raise EvaluationError(f"seed {seed}, scene {index}: seeds are 0 to {CALIBRATION_RUN}, and each has "
-                              f"{MAX_SCENES} scenes")
+    check_seed(seed)
+    return _drawn(seed, index)
+
+
+def calibration_spec(index: int) -> SceneSpec:
+    """Return a scene to fit the encoder's calibration on: drawn as `scene_spec` draws, and never evaluated.
+
+    Raises:
+        EvaluationError: the index is out of range.
+    """
+    return _drawn(CALIBRATION_RUN, index)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed whose scenes may not be evaluated.
+
+    Raises:
+        EvaluationError: it is negative, or the scenes are those that the calibration was fitted on, or later ones.
+    """
+    if not 0 <= seed < CALIBRATION_RUN:
+        raise EvaluationError(f"seed {seed}: seeds are 0 to {CALIBRATION_RUN - 1}; the encoder's calibration was "
+                              f"fitted on the scenes of {CALIBRATION_RUN}")
+
+
+def _drawn(seed: int, index: int) -> SceneSpec:
+    if not 0 <= index < MAX_SCENES:
+        raise EvaluationError(f"seed {seed}, scene {index}: each seed has {MAX_SCENES} scenes")
     first = FIRST_SEED + SEEDS_A_RUN * seed + TRIES * index
     choice: PairChoice = "held" if index % 3 == 2 else "seen"
     for k in range(TRIES):

@@ -22,7 +22,7 @@ from lerf_ros.core.query import QueryRequest, best_places
 from lerf_ros.errors import EvaluationError
 from lerf_ros.eval.mapping import STEPS, map_scene, node_config
 from lerf_ros.eval.questions import questions
-from lerf_ros.eval.scenes import CALIBRATION_RUN, scene_spec
+from lerf_ros.eval.scenes import CALIBRATION_RUN, calibration_spec
 from lerf_ros.eval.workers import Pool
 from lerf_ros.sim.catalog import CATEGORIES, possible_colours
 from lerf_ros.sim.scene import build
@@ -61,12 +61,12 @@ class _Worker:
 
     def __init__(self, folder: Path) -> None:
         self._encoder = load_encoder(EncoderConfig(model=f"local-dir:{folder}"))
-        # Only the null phrases play a part in the evidence; the numbers are what is being looked for.
-        self._encoder.calibration = Calibration(0.0, 1.0, 0.0, NULL_PHRASES, SAME_MEANING)
+        # The numbers are what is being looked for; until then fit and margin weigh the same in what is called the best.
+        self._encoder.calibration = Calibration(0.0, 1.0, 1.0, NULL_PHRASES, SAME_MEANING)
         self._config = node_config()
 
     def __call__(self, job: _Job) -> Iterator[tuple[int, str]]:
-        spec = scene_spec(CALIBRATION_RUN, job.scene)
+        spec = calibration_spec(job.scene)
         mapper = map_scene(build(spec), self._encoder, self._config, job.steps)
         snapshot = mapper.publish()
         mapper.close()

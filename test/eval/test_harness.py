@@ -84,6 +84,8 @@ def test_unknown_configurations_and_too_many_scenes_are_refused(tmp_path: Path) 
         Plan(1, 1, 0, tmp_path, only=("papre",)).configurations()
     with pytest.raises(EvaluationError, match="500 scenes"):
         Plan(501, 0, 0, tmp_path).configurations()
+    with pytest.raises(EvaluationError, match="calibration was fitted"):
+        Plan(1, 1, 10_000, tmp_path).configurations()
 
 
 def test_the_document_has_the_promised_keys(tmp_path: Path) -> None:

@@ -6,7 +6,15 @@ import pytest
 
 from lerf_ros.errors import EvaluationError
 from lerf_ros.eval.questions import ABSENT_KINDS, Question, questions, with_article
-from lerf_ros.eval.scenes import FIRST_SEED, NOVEL_M, SEEDS_A_RUN, novel_poses, scene_spec
+from lerf_ros.eval.scenes import (
+    CALIBRATION_RUN,
+    FIRST_SEED,
+    NOVEL_M,
+    SEEDS_A_RUN,
+    calibration_spec,
+    novel_poses,
+    scene_spec,
+)
 from lerf_ros.sim.catalog import is_held
 from lerf_ros.sim.scan import VIEWPOINTS
 from lerf_ros.sim.spec import ObjectSpec, SceneSpec
@@ -95,6 +103,18 @@ def test_scenes_of_a_seed_do_not_run_into_the_next_seeds() -> None:
         scene_spec(0, 500)
     with pytest.raises(EvaluationError, match="seed -1"):
         scene_spec(-1, 0)
+
+
+def test_scenes_of_the_calibration_are_drawn_alike_and_never_evaluated() -> None:
+    spec = calibration_spec(2)
+    first = FIRST_SEED + CALIBRATION_RUN * SEEDS_A_RUN + 200 * 2
+    assert first <= spec.seed < first + 200
+    assert all(is_held(o.category, o.colour) for o in spec.objects if o.category not in ("apple", "banana"))
+    for seed in (CALIBRATION_RUN, CALIBRATION_RUN + 1):
+        with pytest.raises(EvaluationError, match="calibration was fitted on the scenes of 10000"):
+            scene_spec(seed, 0)
+    with pytest.raises(EvaluationError, match="500 scenes"):
+        calibration_spec(500)
 
 
 def test_novel_views_are_none_of_the_scan() -> None:
