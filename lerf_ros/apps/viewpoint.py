@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where to render a saved map from: a keyframe of it, a pose in words or in a file, or the keyframe that shows most."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from jaxtyping import Bool, Float, Float64
 from lerf_ros.core.field_view import FieldView
 from lerf_ros.core.geometry import Intrinsics, check_transform, invert, pose_matrix, transform_points
 from lerf_ros.core.surface import SurfaceMap
-from lerf_ros.errors import IntrinsicsError, PoseError
+from lerf_ros.data.documents import MAX_PIXELS, image_size, number, read_object
+from lerf_ros.errors import DatasetError, IntrinsicsError, PoseError
 
 POSE_FORM = "x,y,z,qx,qy,qz,qw (metres and a quaternion, camera to world, ROS optical axes: z looks ahead)"
 FILE_FORM = '{"T_world_cam": [4 rows of 4], "intrinsics": {"width", "height", "fx", "fy", "cx", "cy"}}'
@@ -26,8 +26,16 @@ class Viewpoint:
     T_world_cam: Float64[np.ndarray, "4 4"]
 
     def resized(self, width: int) -> "Viewpoint":
-        """Return the same camera with images of that width."""
+        """Return the same camera with images of that width.
+
+        Raises:
+            IntrinsicsError: they would have more than `MAX_PIXELS` pixels.
+        """
         height = max(round(self.intrinsics.height * width / self.intrinsics.width), 1)
+        if width * height > MAX_PIXELS:
+            raise IntrinsicsError("image_size", f"{self.name}: an image of {width} x {height}, in proportion to "
+                                  f"{self.intrinsics.width} x {self.intrinsics.height}, has more than {MAX_PIXELS} "
+                                  "pixels: choose a smaller width")  # fmt: skip
         return Viewpoint(self.name, self.intrinsics.scaled(width, height), self.T_world_cam)
 
     def project(self, points: Float[np.ndarray, "N 3"]) -> Float64[np.ndarray, "N 3"]:
@@ -74,22 +82,23 @@ def of_text(field: FieldView, text: str) -> Viewpoint:
 
 
 def _of_file(field: FieldView, path: Path) -> Viewpoint:
+    if not path.is_file():
+        raise PoseError("pose_file", f"there is no pose file {path}")
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = read_object(path)
         T = np.array(document["T_world_cam"], np.float64)
-    except FileNotFoundError as error:
-        raise PoseError("pose_file", f"there is no pose file {path}") from error
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (DatasetError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise PoseError("pose_file", f"pose file {path} is not {FILE_FORM}: {error!r}") from error
     pose = check_transform(T, f"{path}: T_world_cam")
     if "intrinsics" not in document:
         return Viewpoint(path.name, field.camera(0)[0], pose)
+    told, where = document["intrinsics"], f"{path}: intrinsics"
     try:
-        width, height = (int(document["intrinsics"][name]) for name in ("width", "height"))
-        lens = [float(document["intrinsics"][name]) for name in ("fx", "fy", "cx", "cy")]
-    except (KeyError, TypeError, ValueError) as error:
+        width, height = image_size(where, told["width"], told["height"], "width and height")
+        fx, fy, cx, cy = (number(where, told[name], name) for name in ("fx", "fy", "cx", "cy"))
+    except (DatasetError, KeyError, TypeError) as error:
         raise IntrinsicsError("intrinsics", f"pose file {path} is not {FILE_FORM}: {error!r}") from error
-    return Viewpoint(path.name, Intrinsics(width, height, *lens), pose)
+    return Viewpoint(path.name, Intrinsics(width, height, fx, fy, cx, cy), pose)
 
 
 def best_keyframe(field: FieldView, points: Float[np.ndarray, "N 3"]) -> Viewpoint:

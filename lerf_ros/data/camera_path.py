@@ -9,7 +9,6 @@ Two generations of viewers write two layouts of `keyframes`: the first a string 
 second a list, row by row. Both write `camera_path` entries row by row.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,14 @@ import numpy as np
 from jaxtyping import Float64
 
 from lerf_ros.core.geometry import Intrinsics, check_transform, optical_from_opengl
-from lerf_ros.data.labels import image_size, number, read_object
+from lerf_ros.data.documents import image_size, number, parse, positive, read_object
 from lerf_ros.data.transforms_json import Frame
 from lerf_ros.errors import DatasetError, PoseError
 
 NORMALISATION = "dataparser_transforms.json"
+
+MIN_FOV_DEG = 0.01
+"""Below it, and as near to 180 degrees, a camera is a mistake, and its focal length no usable number."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,14 @@ class Normalisation:
     scale: float
 
     def pose(self, T_path_gl: Float64[np.ndarray, "4 4"]) -> Float64[np.ndarray, "4 4"]:
-        """Return `T_world_cam` (ROS optical axes, the capture's frame and units) of a pose on the path."""
+        """Return `T_world_cam` (ROS optical axes, the capture's frame and units) of a pose on the path.
+
+        It is not finite where the pose divided by the scale is more than a float64 holds.
+        """
         turned = T_path_gl.copy()
-        turned[:3, 3] /= self.scale
-        return optical_from_opengl(np.linalg.inv(self.T_turned_capture) @ turned)
+        with np.errstate(over="ignore", invalid="ignore"):
+            turned[:3, 3] /= self.scale
+            return optical_from_opengl(np.linalg.inv(self.T_turned_capture) @ turned)
 
 
 def read_camera_path(path: Path) -> tuple[PathCamera, ...]:
@@ -89,8 +95,9 @@ def _field_of_view(where: str, entry: Mapping[str, Any], document: Mapping[str, 
         entries = _listed(where, entry["properties"], "properties")
         value = next((e[1] for e in entries if isinstance(e, list) and len(e) == 2 and e[0] == "FOV"), None)
     degrees = number(where, value, "fov (degrees)")
-    if not 0 < degrees < 180:
-        raise DatasetError(f"{where}: fov must lie between 0 and 180 degrees, not {degrees:g}")
+    if not MIN_FOV_DEG <= degrees <= 180 - MIN_FOV_DEG:
+        raise DatasetError(f"{where}: fov must lie between 0 and 180 degrees ({MIN_FOV_DEG} away from both), not "
+                           f"{degrees:g}")  # fmt: skip
     return math.radians(degrees)
 
 
@@ -102,7 +109,7 @@ def _matrix(where: str, entry: Mapping[str, Any]) -> Float64[np.ndarray, "4 4"]:
     raw = entry[name]
     try:
         matrix = np.array(_listed(where, raw, name), np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise DatasetError(f"{where}: {name} must be 16 numbers: {error}") from error
     if matrix.shape not in ((16,), (4, 4)):
         raise DatasetError(f"{where}: {name} must be 16 numbers or four rows of four, not shape {matrix.shape}")
@@ -118,10 +125,7 @@ def _matrix(where: str, entry: Mapping[str, Any]) -> Float64[np.ndarray, "4 4"]:
 
 def _listed(where: str, value: object, name: str) -> list[Any]:
     """Return a list, which the first viewers wrote as JSON in a string."""
-    try:
-        out = json.loads(value) if isinstance(value, str) else value
-    except ValueError as error:
-        raise DatasetError(f"{where}: {name} is a string that is not JSON: {error}") from error
+    out = parse(f"{where}: {name} is a string that", value) if isinstance(value, str) else value
     if not isinstance(out, list):
         raise DatasetError(f"{where}: {name} must be a list, not {value!r:.80}")
     return out
@@ -156,6 +160,8 @@ def normalisation(transforms: Path, frames: Sequence[Frame]) -> Normalisation:
     largest = float(np.abs(poses[:, :3, 3] @ T[:3, :3].T + T[:3, 3]).max())
     if largest == 0:
         raise DatasetError(f"{transforms}: all cameras are in one place")
+    if not math.isfinite(largest):
+        raise DatasetError(f"{transforms}: the cameras are further apart than numbers go")
     return Normalisation(T, 1 / largest)
 
 
@@ -163,16 +169,15 @@ def _saved_normalisation(path: Path, transforms: Mapping[str, Any]) -> Normalisa
     """Read what nerfstudio wrote; it counts from the poses as they were before `applied_transform`."""
     document = read_object(path)
     parts = (document.get("transform"), transforms.get("applied_transform", np.eye(4)[:3].tolist()))
-    scale = number(str(path), document.get("scale"), "scale") / number(
-        str(path), transforms.get("applied_scale", 1.0), "applied_scale"
-    )
+    scale = positive(str(path), document.get("scale"), "scale")
+    scale /= positive(str(path), transforms.get("applied_scale", 1.0), "the capture's applied_scale")
+    if not (math.isfinite(scale) and scale > 0):
+        raise DatasetError(f"{path}: scale / applied_scale is {scale:g}: both must be ordinary numbers above 0")
     try:
         saved, applied = (np.vstack([np.array(part, np.float64), np.eye(4)[3]]) for part in parts)
         T = check_transform(saved @ np.linalg.inv(applied), "transform")
-    except (PoseError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+    except (PoseError, OverflowError, TypeError, ValueError, np.linalg.LinAlgError) as error:
         raise DatasetError(f"{path}: 'transform' must be a rigid 3 x 4 matrix: {error}") from error
-    if not (math.isfinite(scale) and scale > 0):
-        raise DatasetError(f"{path}: scale must be above 0")
     return Normalisation(T, scale)
 
 

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes with labelled views, whatever dataset they come from; and the checks that all label files go through."""
+"""Scenes with labelled views, whatever dataset they come from; and the checks that all labels go through."""
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
 from lerf_ros.core.geometry import Intrinsics
+from lerf_ros.data.documents import number
 from lerf_ros.data.transforms_json import Frame
 from lerf_ros.errors import DatasetError
 
@@ -47,46 +44,6 @@ class LabelledScene:
     views: tuple[LabelledView, ...]
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file.
-
-    Raises:
-        DatasetError: it cannot be read, is not JSON, or no object.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise DatasetError(f"{path} holds a JSON {type(document).__name__}, not an object")
-    return document
-
-
-def number(where: str, value: object, what: str) -> float:
-    """Return a finite number.
-
-    Raises:
-        DatasetError: it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise DatasetError(f"{where}: {what} must be a number, not {value!r}")
-    return float(value)
-
-
-def image_size(where: str, width: object, height: object, names: str) -> tuple[int, int]:
-    """Return the width and height of a labelled image.
-
-    Raises:
-        DatasetError: they are not whole numbers above 0.
-    """
-    size = (number(where, width, names), number(where, height, names))
-    if any(side < 1 or side != int(side) for side in size):
-        raise DatasetError(f"{where}: {names} must be whole numbers of pixels, not {width!r} and {height!r}")
-    return int(size[0]), int(size[1])
-
-
 def phrase(where: str, value: object, what: str) -> str:
     """Return a label's text, without surrounding space.
 
@@ -94,7 +51,7 @@ def phrase(where: str, value: object, what: str) -> str:
         DatasetError: it is no text, or empty.
     """
     if not isinstance(value, str) or not value.strip():
-        raise DatasetError(f"{where}: {what} must be a phrase, not {value!r}")
+        raise DatasetError(f"{where}: {what} must be a phrase, not {value!r:.80}")
     return value.strip()
 
 

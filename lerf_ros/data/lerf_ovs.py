@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from lerf_ros.data.labels import LabelledScene, LabelledView, box, image_size, pairs, phrase, read_object
+from lerf_ros.data.documents import image_size, read_object
+from lerf_ros.data.labels import LabelledScene, LabelledView, box, pairs, phrase
 from lerf_ros.data.layouts import CAPTURE, label_folders
 from lerf_ros.data.transforms_json import Frame, read_capture
 from lerf_ros.errors import DatasetError

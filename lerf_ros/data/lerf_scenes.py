@@ -16,7 +16,8 @@ from jaxtyping import Float64
 
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.data.camera_path import Normalisation, PathCamera, normalisation, read_camera_path
-from lerf_ros.data.labels import LabelledScene, LabelledView, box, image_size, pairs, phrase, read_object
+from lerf_ros.data.documents import image_size, read_object
+from lerf_ros.data.labels import LabelledScene, LabelledView, box, pairs, phrase
 from lerf_ros.data.layouts import CAPTURE, label_folders
 from lerf_ros.data.transforms_json import read_capture
 from lerf_ros.errors import DatasetError
@@ -73,8 +74,11 @@ def _view(path: Path, cameras: tuple[PathCamera, ...], turned: Normalisation) ->
     for k, shape in enumerate(shapes):
         label, corners = _rectangle(f"{path}: shape {k}", shape, size)
         boxes.setdefault(label, []).append(corners)
+    T_world_cam = turned.pose(camera.T_path_gl)
+    if not np.isfinite(T_world_cam).all():
+        raise DatasetError(f"{path}: by nerfstudio's scale, keyframe {index} of {KEYFRAMES} is at no finite place")
     return LabelledView(
-        path.stem, intrinsics, turned.pose(camera.T_path_gl),
+        path.stem, intrinsics, T_world_cam,
         {label: np.stack(each) for label, each in boxes.items()}, {},
     )  # fmt: skip
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reader of captures in nerfstudio's layout: a folder with `transforms.json`, images, and optional depth."""
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +13,14 @@ from jaxtyping import Float64
 
 from lerf_ros.core.geometry import Intrinsics, check_transform, optical_from_opengl
 from lerf_ros.core.keyframes import PosedImage
+from lerf_ros.data.documents import number, read_object
 from lerf_ros.errors import DatasetError, LerfError
 
 NANOSECONDS = 1_000_000_000
 DEFAULT_PERIOD_S = 0.1
+MAX_STAMP_S = 9e9
+"""What 64 bits of nanoseconds hold: some 285 years."""
+
 MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
 
 
@@ -53,6 +55,8 @@ class Frame:
         depth = self._load_depth() if use_depth and self.depth_path else None
         rgb = np.ascontiguousarray(bgr[..., ::-1])
         try:
+            # Sizes are checked before any image of the size that is only said to be is made.
+            PosedImage(self.stamp_ns, rgb, depth, self.intrinsics, self.T_world_cam)
             rgb, depth = undistort(rgb, depth, self.intrinsics, self.distortion)
             return PosedImage(self.stamp_ns, rgb, depth, self.intrinsics, self.T_world_cam)
         except LerfError as error:
@@ -93,13 +97,8 @@ def read_capture(folder: Path) -> tuple[Frame, ...]:
         DatasetError: the file is missing, no JSON, lacks a key, or a frame's pose is not rigid or its image missing.
     """
     path = folder / "transforms.json" if folder.is_dir() else folder
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("frames"), list) or not document["frames"]:
+    document = read_object(path)
+    if not isinstance(document.get("frames"), list) or not document["frames"]:
         raise DatasetError(f"{path} has no list 'frames'; is it a nerfstudio transforms.json?")
     return tuple(_frame(path, document, entry, index) for index, entry in enumerate(document["frames"]))
 
@@ -135,9 +134,11 @@ def _frame(path: Path, document: Mapping[str, Any], entry: Any, index: int) -> F
         )  # fmt: skip
         T_world_gl = np.array(values.get("transform_matrix"), dtype=np.float64)
         T_world_cam = optical_from_opengl(check_transform(T_world_gl, "transform_matrix"))
-    except (LerfError, TypeError, ValueError) as error:
+    except (LerfError, OverflowError, TypeError, ValueError) as error:
         raise DatasetError(f"{where} ({image.name}): {error}") from error
     stamp = _number(where, values, "timestamp", index * DEFAULT_PERIOD_S)
+    if abs(stamp) > MAX_STAMP_S:
+        raise DatasetError(f"{where}: timestamp must be in seconds, at most {MAX_STAMP_S:g}, not {stamp:g}")
     return Frame(
         image, _file(path, where, values, "depth_file_path"), round(stamp * NANOSECONDS), intrinsics,
         tuple(_number(where, values, key, 0.0) for key in ("k1", "k2", "p1", "p2", "k3")), T_world_cam,
@@ -150,16 +151,17 @@ def _file(path: Path, where: str, values: Mapping[str, Any], key: str) -> Path |
     name = values.get(key)
     if name is None:
         return None
-    file = (path.parent / str(name)).resolve()
+    try:
+        file = (path.parent / str(name)).resolve()
+        there = file.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, a NUL in it
+        raise DatasetError(f"{where}: {key} {str(name)!r:.80} cannot be a file: {error}") from error
     if not file.is_relative_to(path.parent.resolve()):
         raise DatasetError(f"{where}: {key} {str(name)!r} leads out of {path.parent}")
-    if not file.is_file():
+    if not there:
         raise DatasetError(f"{where}: {key} {str(name)!r} does not exist")
     return file
 
 
 def _number(where: str, values: Mapping[str, Any], key: str, default: object = None) -> float:
-    value = values.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise DatasetError(f"{where}: {key} must be a number, not {value!r}")
-    return float(value)
+    return number(where, values.get(key, default), key)

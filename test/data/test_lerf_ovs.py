@@ -79,6 +79,8 @@ def _info(**values: object) -> Callable[[Document], object]:
         (lambda d: d.pop("info"), "no 'info'"),
         (_info(width=None), r"info\.width and info\.height must be a number"),
         (_info(width=40.5), "whole numbers of pixels"),
+        (_info(width=10**400), r"info\.width and info\.height must be a number"),
+        (_info(width=4 * 10**9, height=3 * 10**9), r"info\.width and info\.height must make at most 8294400 pixels"),
         (_info(width=60), r"60 x 30, but frame_00002\.jpg has 80 x 60"),
         (_info(name="frame_00001.jpg"), "the image that the file is named after"),
         (_info(name="../teatime/frame_00002.jpg"), "the image that the file is named after"),

@@ -188,6 +188,25 @@ def _shape(**values: object) -> Callable[[Path], None]:
     return _label(lambda d: d["shapes"][0].update(values))
 
 
+HUGE = 10**400
+"""A number in JSON, and none that a float can hold."""
+
+FAR = [*[1.0, 0, 0, 1e308], *[0, 1.0, 0, 0], *[0, 0, 1.0, 0], *[0, 0, 0, 1.0]]
+
+
+def nested(depth: int) -> str:
+    """Return JSON that Python's reader still takes, in an object."""
+    return '{"keyframes": ' + "[" * depth + "]" * depth + "}"
+
+
+def _saved(scale: object = 1, applied_scale: object = 1) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        _change("transforms.json", lambda d: d.update(applied_scale=applied_scale))(folder)
+        write(folder / "dataparser_transforms.json", {"transform": np.eye(4)[:3].tolist(), "scale": scale})
+
+    return apply
+
+
 NAN = [*[1.0, 0, 0, 0] * 3, float("nan"), 0, 0, 1]
 
 
@@ -197,7 +216,8 @@ NAN = [*[1.0, 0, 0, 0] * 3, float("nan"), 0, 0, 1]
         (lambda f: (f / "keyframes.json").write_text("{"), r"keyframes\.json is not JSON"),
         (lambda f: (f / "keyframes.json").write_text("[]"), r"keyframes\.json holds a JSON list"),
         (lambda f: (f / "keyframes.json").write_bytes(b"\xff\xfe\x00"), r"keyframes\.json is not JSON"),
-        (lambda f: (f / "keyframes.json").write_text("[" * 100_000), r"keyframes\.json is not JSON"),
+        (lambda f: (f / "keyframes.json").write_text("[" * 100_000), r"keyframes\.json is not JSON .* more than 64"),
+        (lambda f: (f / "keyframes.json").write_text(nested(800)), r"keyframes\.json is not JSON .* more than 64"),
         (lambda f: (f / "keyframes.json").unlink(), r"labels \(\*_rgb\.json\) but no keyframes\.json"),
         (lambda f: (f / "0_rgb.json").unlink(), r"has keyframes\.json but no labels: expected 0_rgb\.json"),
         (lambda f: (f / "0_rgb.json").rename(f / "7_rgb.json"), r"7_rgb\.json has no keyframe: .* keyframe 0"),
@@ -207,6 +227,8 @@ NAN = [*[1.0, 0, 0, 0] * 3, float("nan"), 0, 0, 1]
         (_path(lambda d: d.update(keyframes=[7])), "keyframes 0 is not an object"),
         (_path(lambda d: d.update(camera_type="fisheye")), "camera_type 'fisheye' is not supported"),
         (_path(lambda d: d.pop("render_width")), "render_width and render_height must be a number, not None"),
+        (_path(lambda d: d.update(render_width=HUGE)), "render_width and render_height must be a number"),
+        (_path(lambda d: d.update(render_width=10**9)), "at most 8294400 pixels, not 1e\\+09 x 1080"),
         (_path(lambda d: d.update(render_height=0)), "must be whole numbers of pixels"),
         (_path(lambda d: d["keyframes"][0].pop("matrix")), "neither 'matrix' nor 'camera_to_world'"),
         (_keyframe(matrix=NAN), "keyframes 0: matrix holds NaN"),
@@ -214,14 +236,19 @@ NAN = [*[1.0, 0, 0, 0] * 3, float("nan"), 0, 0, 1]
         (_keyframe(matrix=[1, 2, 3]), "16 numbers or four rows of four"),
         (_keyframe(matrix=[[1], [2, 3]]), "must be 16 numbers"),
         (_keyframe(matrix={"a": 1}), "matrix must be a list"),
+        (_keyframe(matrix="[" * 100_000), "keyframes 0: matrix is a string that is not JSON .* more than 64"),
+        (_keyframe(matrix=[HUGE] * 16), "keyframes 0: matrix must be 16 numbers: .*too large"),
+        (_keyframe(matrix=FAR), "by nerfstudio's scale, keyframe 0 of keyframes.json is at no finite place"),
         (_keyframe(matrix="__import__('os')"), "a string that is not JSON"),
         (_keyframe(matrix=(2 * np.eye(4)).ravel().tolist()), "not a rigid transform"),
         (_keyframe(matrix=np.ones(16).tolist()), "not a rigid transform"),
         (_keyframe(fov=None), r"fov \(degrees\) must be a number, not None"),
         (_keyframe(fov=None, properties="[[1"), "properties is a string that is not JSON"),
         (_keyframe(fov=None, properties=[1, [2]]), r"fov \(degrees\) must be a number, not None"),
+        (_keyframe(fov=1e-320), "fov must lie between 0 and 180"),
         (_keyframe(fov=180), "fov must lie between 0 and 180"),
         (_label(lambda d: d.pop("imageWidth")), "imageWidth and imageHeight must be a number, not None"),
+        (_label(lambda d: d.update(imageWidth=480 * 10**6, imageHeight=270 * 10**6)), "at most 8294400 pixels"),
         (_label(lambda d: d.update(imageWidth=300)), "300 x 270 is no resized render of 1920 x 1080"),
         (_label(lambda d: d.update(shapes=[])), "labels nothing"),
         (_label(lambda d: d.update(shapes=[3])), "shape 0 is not an object"),
@@ -231,6 +258,7 @@ NAN = [*[1.0, 0, 0, 0] * 3, float("nan"), 0, 0, 1]
         (_shape(points=[[1, 2]]), "at least 2 points"),
         (_shape(points=[[1, 2], [3, 4], [5, 6]]), "two points, not 3"),
         (_shape(points=[[1, 2], [3, "4"]]), "points must be a number, not '4'"),
+        (_shape(points=[[1, 2], [3, HUGE]]), "points must be a number, not 1000"),
         (_shape(points=[[1, 2], [3, float("inf")]]), "points must be a number, not inf"),
         (_shape(points=[[10, 20], [490, 30]]), "box 10, 20 to 490, 30 reaches out of the image of 480 x 270"),
         (_shape(points=[[-9, 20], [30, 30]]), "reaches out of the image"),
@@ -242,10 +270,14 @@ NAN = [*[1.0, 0, 0, 0] * 3, float("nan"), 0, 0, 1]
             "leads out of",
         ),
         (lambda f: write(f / "dataparser_transforms.json", {"transform": [[1]], "scale": 1}), "rigid 3 x 4 matrix"),
-        (
-            lambda f: write(f / "dataparser_transforms.json", {"transform": np.eye(4)[:3].tolist(), "scale": 0}),
-            "scale must be above 0",
-        ),
+        (_saved(scale=0), "scale must be above 0, not 0"),
+        (_saved(scale=-1), "scale must be above 0, not -1"),
+        (_saved(scale=float("inf")), "scale must be a number, not inf"),
+        (_saved(scale=HUGE), "scale must be a number, not 1000"),
+        (_saved(applied_scale=0), "the capture's applied_scale must be above 0, not 0"),
+        (_saved(applied_scale=float("inf")), "applied_scale must be a number, not inf"),
+        (_saved(scale=1e-300, applied_scale=1e300), "scale / applied_scale is 0"),
+        (_saved(scale=1e300, applied_scale=1e-300), "scale / applied_scale is inf"),
     ],
 )
 def test_what_is_wrong_is_named(scene: Path, spoil: Callable[[Path], object], says: str) -> None:

@@ -17,6 +17,9 @@ from lerf_ros.errors import DatasetError
 
 Document = dict[str, Any]
 
+HUGE = 10**400
+"""A number in JSON, and none that a float can hold."""
+
 
 @pytest.fixture
 def capture(tmp_path: Path) -> Path:
@@ -92,6 +95,13 @@ def _write(change: Callable[[Document], object]) -> Callable[[Path, Document], N
         (_write(lambda d: d["frames"][2]["transform_matrix"][0].__setitem__(3, float("nan"))), "NaN"),
         (_write(lambda d: d["frames"][0].update(file_path="../../etc/hostname")), "leads out of"),
         (_write(lambda d: d["frames"][0].update(timestamp="soon")), "timestamp must be a number"),
+        (_write(lambda d: d["frames"][0].update(timestamp=1e300)), "timestamp must be in seconds"),
+        (_write(lambda d: d.update(fl_x=HUGE)), "frame 0.*fl_x must be a number"),
+        (_write(lambda d: d["frames"][2]["transform_matrix"][0].__setitem__(3, HUGE)), "frame 2.*too large"),
+        (_write(lambda d: d["frames"][0].update(file_path="a\0b")), "frame 0: file_path .* cannot be a file"),
+        (_write(lambda d: d["frames"][0].update(file_path=5000 * "a")), "frame 0: file_path .* cannot be a file"),
+        (lambda folder, _: (folder / "transforms.json").write_text("[" * 100_000), "more than 64 lists or objects"),
+        (lambda folder, _: (folder / "transforms.json").write_text("[]"), "holds a JSON list, not an object"),
     ],
 )
 def test_what_is_wrong_is_named(capture: Path, spoil: Callable[[Path, Document], None], says: str) -> None:
@@ -108,3 +118,10 @@ def test_an_image_that_is_none_or_of_another_size_is_named(capture: Path) -> Non
     cv2.imwrite(str(capture / "1.png"), np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(DatasetError, match="4 x 4"):
         frames[1].load()
+
+
+def test_no_image_is_made_of_a_size_that_is_only_claimed(capture: Path) -> None:
+    document = json.loads((capture / "transforms.json").read_text())
+    (capture / "transforms.json").write_text(json.dumps({**document, "w": 10**9, "h": 10**9, "k1": 0.1}))
+    with pytest.raises(DatasetError, match=r"0\.png: image is 8 x 6 but its intrinsics are for 1000000000"):
+        read_capture(capture)[0].load()
