@@ -56,7 +56,7 @@ def shoot(
     heats: dict[str, Float32[np.ndarray, "H W"]] = {}
     alike: dict[tuple[str, ...], list[PromptAnswer]] = {}  # phrases against the same negatives are rendered together
     for found in answers:
-        if found.scale_m > 0:
+        if matched(found):
             alike.setdefault(split_negation(found.prompt)[1], []).append(found)
     for unwanted, group in alike.items():
         scales, scale = np.unique(np.array([a.scale_m for a in group], np.float32), return_inverse=True)
@@ -65,6 +65,14 @@ def shoot(
         maps = field.relevancy(half.intrinsics, half.T_world_cam, wanted, others, scales)
         heats |= {a.prompt: _enlarged(maps[k, scale[k]], view) for k, a in enumerate(group)}
     return Shot(view, seen, heats)
+
+
+def matched(found: PromptAnswer) -> bool:
+    """Return whether an answer tells of a match, and so at which scale (which may be 0) its heat is to be rendered.
+
+    One that is NOT_FOUND has lost its point; where something was at least compared, its relevancy is left.
+    """
+    return found.argmax_point is not None or (found.status is Status.NOT_FOUND and found.relevancy > 0)
 
 
 def _enlarged(heat: Float32[np.ndarray, "h w"], view: Viewpoint) -> Float32[np.ndarray, "H W"]:

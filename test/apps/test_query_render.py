@@ -21,6 +21,7 @@ from lerf_ros.apps.viewpoint import Viewpoint
 from lerf_ros.config import EncoderConfig
 from lerf_ros.core.encoders import load_encoder
 from lerf_ros.core.extent import Extent
+from lerf_ros.core.field_view import FieldView
 from lerf_ros.core.geometry import Intrinsics, quaternion_from_matrix
 from lerf_ros.core.mapfile import load_map, save_map
 from lerf_ros.core.radiance import Rendering
@@ -138,6 +139,12 @@ def test_viewpoints_that_cannot_be_used_are_refused(
     assert not (tmp_path / "r.png").exists()
 
 
+def posed(**changed: object) -> str:
+    """Return a pose file with some of its intrinsics changed."""
+    told = {"width": 64, "height": 48, "fx": 50.0, "fy": 50.0, "cx": 31.5, "cy": 23.5} | changed
+    return json.dumps({"T_world_cam": POSES[0].tolist(), "intrinsics": told})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -145,6 +152,14 @@ def test_viewpoints_that_cannot_be_used_are_refused(
         ('{"intrinsics": {}}', "T_world_cam"),
         ('{"T_world_cam": [[1, 0], [0, 1]]}', "has shape (2, 2)"),
         (json.dumps({"T_world_cam": POSES[0].tolist(), "intrinsics": {"width": 64}}), "height"),
+        ("[" * 100_000, "more than 64 lists or objects in one another"),
+        ("[]", "holds a JSON list, not an object"),
+        (json.dumps({"T_world_cam": [[10**400] * 4] * 4}), "too large"),
+        (posed(width=float("inf")), "width and height must be a number, not inf"),
+        (posed(width=10**400), "width and height must be a number, not 1000"),
+        (posed(width=10**9), "at most 8294400 pixels, not 1e+09 x 48"),
+        (posed(cx=10**400), "cx must be a number, not 1000"),
+        (posed(fx=None), "fx must be a number, not None"),
     ],
 )
 def test_pose_files_that_cannot_be_used_are_refused(saved_map: Path, tmp_path: Path, text: str, said: str) -> None:
@@ -154,6 +169,15 @@ def test_pose_files_that_cannot_be_used_are_refused(saved_map: Path, tmp_path: P
     assert code == 2
     assert str(pose) in err
     assert said in err
+
+
+def test_pictures_too_high_for_their_width_are_refused(saved_map: Path, tmp_path: Path) -> None:
+    pose = tmp_path / "pose.json"
+    pose.write_text(posed(width=8, height=1_000_000, cx=3.5, cy=500_000))
+    code, _, err = invoke(saved_map, "a zebra", "--render", tmp_path / "r.png", "--pose", pose)
+    assert code == 2
+    assert "480 x 60000000" in err
+    assert "choose a smaller width" in err
 
 
 def test_a_map_without_intrinsics_says_what_to_do(saved_map: Path, tmp_path: Path) -> None:
@@ -210,6 +234,27 @@ def test_the_answer_is_marked_where_it_is(point: tuple[float, float, float], whe
     # both points are seen at u = 31.5 + 50 x 0.1, v = 23.5 + 50 x 0.1
     np.testing.assert_array_equal(picture[28, 36], {"visible": point_view.INK, "hidden": point_view.WHITE}[where])
     np.testing.assert_array_equal(picture[28 - 7, 36], point_view.INK)  # the rim of the mark
+
+
+@pytest.mark.parametrize(
+    ("found", "rendered"),
+    [
+        (PromptAnswer("a zebra", Status.FOUND, "", 0.9, 0.9, scale_m=0.0, argmax_point=np.zeros(3, np.float32)), True),
+        (PromptAnswer("a zebra", Status.NOT_FOUND, "no", 0.1, 0.6, scale_m=0.0), True),
+        (PromptAnswer("a zebra", Status.NOT_FOUND, "nothing of the map lies in the region"), False),
+        (PromptAnswer("a zebra", Status.BAD_REQUEST, "why"), False),
+    ],
+)
+def test_whatever_was_matched_is_rendered_at_its_scale_be_it_0(
+    saved_map: Path, found: PromptAnswer, rendered: bool
+) -> None:
+    encoder = load_encoder(EncoderConfig(model=f"local-dir:{saved_map.with_name('clip')}"))
+    field = FieldView(load_map(saved_map, None).weights, known_config(CONFIG), encoder.embed_dim)
+    view = Viewpoint("", CAMERA, POSES[0]).resized(64)
+    heats = field_picture.shoot(field, view, [found], encoder).relevancy
+    assert list(heats) == (["a zebra"] if rendered else [])
+    if rendered:
+        assert heats["a zebra"].max() > 0.9
 
 
 def test_a_phrase_that_could_not_be_asked_keeps_its_panel() -> None:
