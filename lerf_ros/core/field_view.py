@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a saved map looks like from any pose: colour, depth, embeddings and relevancy, by volume rendering.
+"""What a saved map looks like from any pose: colour, depth and relevancy, by volume rendering.
 
 LERF section 3.1: embeddings are the render-weighted sum of unit vectors along a ray, normalised after the sum.
 """
@@ -39,23 +39,6 @@ MIN_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
-class LanguageImage:
-    """The embeddings of an image at one scale.
-
-    Attributes:
-        scale_m: physical scale, metres.
-        embeddings: unit vectors; zero where the ray is empty.
-        depth_m: z-depth, metres.
-        opacity: weight of the samples inside the workspace, where language was learned; in [0, 1].
-    """
-
-    scale_m: float
-    embeddings: Float32[np.ndarray, "H W D"]
-    depth_m: Float32[np.ndarray, "H W"]
-    opacity: Float32[np.ndarray, "H W"]
-
-
-@dataclass(frozen=True)
 class _Samples:
     """The samples worth a look-up on a chunk of rays.
 
@@ -64,15 +47,12 @@ class _Samples:
         first: index of each ray's first one.
         features: scale-free features of each, then some rows of padding.
         empty: which rays have next to no weight in the workspace.
-        depth_m, opacity: of each ray, as in `LanguageImage`.
     """
 
     weight: Float[Tensor, " M"]
     first: Int64[Tensor, " B"]
     features: Float[Tensor, "Mpadded F"]
     empty: Bool[Tensor, " B"]
-    depth_m: Float[Tensor, " B"]
-    opacity: Float[Tensor, " B"]
 
 
 class FieldView:
@@ -157,25 +137,6 @@ class FieldView:
             rows.append(None if table is None else interpolate_rows(self._stamps, table, image.stamp_ns))
         return self._radiance.render(image.intrinsics, image.T_world_cam, *rows)
 
-    def embeddings(
-        self,
-        intrinsics: Intrinsics,
-        T_world_cam: Float64[np.ndarray, "4 4"],
-        scales_m: Float32[np.ndarray, " S"],
-    ) -> Iterator[LanguageImage]:
-        """Yield the embeddings of an image at each scale, one at a time; the features of its samples are kept between.
-
-        Raises:
-            MapFileError: the view was made without an encoder's width.
-        """
-        chunks = list(self._chunks(intrinsics, T_world_cam))
-        shape = (intrinsics.height, intrinsics.width)
-        depth = torch.cat([c.depth_m for c in chunks]).numpy().reshape(shape)
-        opacity = torch.cat([c.opacity for c in chunks]).numpy().reshape(shape)
-        for scale in scales_m:
-            each = torch.cat([self._embed(chunk, float(scale)) for chunk in chunks])
-            yield LanguageImage(float(scale), each.numpy().reshape(*shape, -1), depth, opacity)
-
     def relevancy(
         self,
         intrinsics: Intrinsics,
@@ -231,8 +192,6 @@ class FieldView:
             first=counts.cumsum(0) - counts,
             features=language.encode(wanted),
             empty=weights.sum(-1) < MIN_WEIGHT,
-            depth_m=rendering.median_distance(every, t) * torch.from_numpy(rays.z_per_t),
-            opacity=weights.sum(-1),
         )
 
     @torch.no_grad()
