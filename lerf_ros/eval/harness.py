@@ -4,6 +4,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +21,18 @@ from lerf_ros.eval.scenes import MAX_SCENES, check_seed, scene_spec
 from lerf_ros.eval.workers import Pool
 
 PROTOCOL: Final = 2
-"""Raised whenever scenes, questions or rules change: results before and after are not to be mixed."""
+"""Raised whenever what is asked or how it is judged changes: results before and after are not to be mixed.
+
+2: Scenes as `scenes.scene_spec` draws them, 30 views of the scripted scan each, and two novel views. Questions as
+`questions.questions` asks them: pairs, categories, unique colours, and three kinds of absent phrases. An answer is
+right on a right object's surface, within 2 cm and no nearer to another's (`truth.Truth`); in 2D with the hottest pixel
+in its box (`views2d`). Rules as in `configurations`: the first counts, or for the baselines the one that localises
+most; which rules a configuration has is part of its own digest, not of this number.
+"""
 
 SETTINGS_FILE: Final = "settings.json"
 SOURCE_ROOMS: Final = ("core", "eval", "sim")
+SOURCE_FILES: Final = ("config.py", "options.py")
 
 Told = Callable[[int, str, int, int], None]
 """Called with scene, configuration, results there are and results wanted."""
@@ -98,12 +107,13 @@ def evaluate(plan: Plan, told: Told = lambda *_: None) -> dict[str, list[SceneRe
     failures: list[str] = []
     done = len(results) - len(missing)
     told(-1, "", done, len(results))
-    for scene, name, fault in Pool(run_job, plan, plan.jobs).run(jobs):
-        if fault:
-            failures.append(f"scene {scene}: {fault}")
-            continue
-        done += 1
-        told(scene, name, done, len(results))
+    with closing(Pool(run_job, plan, plan.jobs).run(jobs)) as finished:
+        for scene, name, fault in finished:
+            if fault:
+                failures.append(f"scene {scene}: {fault}")
+                continue
+            done += 1
+            told(scene, name, done, len(results))
     if failures:
         raise EvaluationError("; ".join(failures) + f" (what is finished is kept in {plan.work})")
     return {c.name: [read_record(record_path(plan.work, s, c.name)) for s in range(plan.count(c.name))] for c in wanted}
@@ -129,15 +139,15 @@ def claim(plan: Plan, wanted: Sequence[Configuration]) -> None:
     """Make the work folder this evaluation's own, or check that it is.
 
     Raises:
-        EvaluationError: it holds results of other settings, or files of something else.
+        EvaluationError: it holds results of other settings, files of something else, or a damaged settings file.
     """
     path = plan.work / SETTINGS_FILE
     mine: dict[str, Any] = {"protocol": PROTOCOL, "seed": plan.seed, "encoder": encoder_digest(plan.encoder)}
     digests = {c.name: c.digest for c in wanted}
     theirs: dict[str, Any] = {}
     if path.is_file():
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        other = [key for key, value in mine.items() if theirs.get(key) != value]
+        theirs = _settings(path)
+        other = [key for key, value in mine.items() if theirs[key] != value]
         other += [name for name, digest in digests.items() if theirs["configurations"].get(name, digest) != digest]
         if other:
             raise EvaluationError(f"{plan.work} holds results of another {', '.join(other)}: give another --work "
@@ -146,6 +156,23 @@ def claim(plan: Plan, wanted: Sequence[Configuration]) -> None:
         raise EvaluationError(f"{plan.work} is not an evaluation's folder: give another --work folder")
     document = {**mine, "configurations": {**theirs.get("configurations", {}), **digests}}
     write_whole(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """Return what a work folder says it was made with.
+
+    Raises:
+        EvaluationError: the file is damaged.
+    """
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for key in ("protocol", "seed", "encoder"):
+            found[key]
+        found["configurations"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EvaluationError(f"{path} does not say what the results beside it were made with ({error!r}): give "
+                              f"another --work folder, or delete {path.parent}") from error
+    return found
 
 
 def encoder_digest(config: EncoderConfig) -> str:
@@ -158,7 +185,8 @@ def encoder_digest(config: EncoderConfig) -> str:
 def code_digest() -> str:
     """Return a fingerprint of the source that decides results."""
     root = Path(__file__).resolve().parents[1]
-    files = sorted(p for room in SOURCE_ROOMS for p in (root / room).rglob("*.py"))
+    rooms = (p for room in SOURCE_ROOMS for p in (root / room).rglob("*.py"))
+    files = sorted((*rooms, *(root / name for name in SOURCE_FILES)))
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())

@@ -39,6 +39,9 @@ def summary(wanted: Configuration, records: Records, seed: int) -> dict[str, Any
         "scenes": len(records),
         "steps": wanted.steps,
         "language_rays": wanted.config.train.language_rays if wanted.steps else 0,
+        "regulariser": regulariser(wanted),
+        "min_views": wanted.config.surface.min_views,
+        "code": sorted({r.code for r in records}),
         "keyframes": _mean([r.keyframes for r in records]),
         "points": _mean([r.points for r in records]),
         "localisation_3d": {kind: _localisation_3d(records, rule, of_type(kind)) for kind in TYPES},
@@ -57,6 +60,15 @@ def summary(wanted: Configuration, records: Records, seed: int) -> dict[str, Any
         coverage = [a.oracles["coverage"] for a in _asked(records) if "coverage" in a.oracles]
         found["oracles"]["surface"]["coverage"] = _mean(coverage)
     return found
+
+
+def regulariser(wanted: Configuration) -> str:
+    """Return what the language field is regularised with, as `core.regulariser.load_regulariser` decides it."""
+    encoder = wanted.config.encoder
+    if not wanted.steps or wanted.config.train.dino_weight == 0 or encoder.regulariser == "none":
+        return "none"
+    dino = encoder.regulariser == "dino" or (encoder.regulariser == "auto" and encoder.regulariser_weights)
+    return "dino" if dino else "encoder patches"
 
 
 def main_rule(wanted: Configuration, records: Records) -> str:
@@ -125,7 +137,9 @@ def scores(records: Records, rule: str, wanted: Wanted) -> list[float]:
 def _existence(records: Records, rule: str, seed: int) -> dict[str, Any]:
     """Return the AUROC of each kind of absent phrases against present pairs, and against all present phrases.
 
-    An absent phrase names a pair or a thing; a category or colour alone is vaguer and scores lower, present or not.
+    Against all (`auroc_all_present`) is the harder of the two and closer to use: a category or a colour alone is vaguer
+    than a pair, so that it scores lower where it is there. Against pairs (`auroc`) compares like with like, for absent
+    phrases name a pair or a thing: it tells what the map knows of existence, apart from how vague the phrase is.
     """
     kinds = {kind: (kind,) for kind in ABSENT_KINDS} | {"pooled": ABSENT_KINDS}
     out: dict[str, Any] = {}

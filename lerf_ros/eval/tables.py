@@ -4,6 +4,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from lerf_ros.eval.images2d import FIELD_SIZE
+
 TYPES: Final = {
     "seen_pair": "seen pair", "withheld_pair": "withheld pair", "distractor": "distractor", "category": "category",
     "colour": "colour", "all": "all",
@@ -17,6 +19,7 @@ CLOSED_SET: Final = (
     "of a closed set of phrases. The rows `no_null` are the same map asked without null phrases, by its relevancy "
     "alone: the figure of an open set. They rank phrases; their probabilities are not calibrated."
 )
+PAPER_RENDER: Final = "{}x{}".format(*FIELD_SIZE)
 Row = Sequence[str]
 
 
@@ -26,9 +29,11 @@ def markdown(document: Mapping[str, Any]) -> str:
     parts = [
         "# Evaluation on simulated scenes\n",
         _made_with(document),
+        code_warning(document),
+        _compared(found),
         "## Localisation in 3D\n\nShare of answers on a right object's surface, within 2 cm [95 % interval]; n.\n",
         table(("configuration", *TYPES.values(), "median error", "rule"),
-              [*(_in_3d(n, c) for n, c in found.items()), *([_chance(found)] if found else [])]),
+              [*(_in_3d(n, c) for n, c in found.items()), *_chance(found)]),
         "## Localisation in 2D\n\nShare of hottest pixels inside a right object's box, on two novel views a scene.\n",
         table(("configuration", *TYPES.values(), "mIoU 2D", "mIoU 3D"), [_in_2d(n, c) for n, c in found.items()]),
         "## Existence\n\nAUROC of absent phrases against present pairs [95 % interval], in brackets against all "
@@ -68,12 +73,32 @@ def rate(found: Mapping[str, Any]) -> str:
 
 
 def _made_with(document: Mapping[str, Any]) -> str:
-    counts = ", ".join(
-        f"{name} {c['scenes']} ({c['steps']} steps of {c['language_rays']} language rays)" if c["steps"] else
-        f"{name} {c['scenes']} (no training)" for name, c in document["configurations"].items()
-    )  # fmt: skip
-    return (f"Seed {document['seed']}, encoder {document['encoder']}, protocol {document['protocol']}. "
-            f"Scenes: {counts}.\n")  # fmt: skip
+    return f"Seed {document['seed']}, encoder {document['encoder']}, protocol {document['protocol']}.\n"
+
+
+def code_warning(document: Mapping[str, Any]) -> str:
+    """Return what is wrong with a report whose results were made by more than one version of the source, or ""."""
+    if len(document["code"]) < 2:
+        return ""
+    made = "; ".join(f"{name} by {', '.join(c['code'])}" for name, c in document["configurations"].items())
+    return f"**Warning**: results of different source code are compared: {made}. An empty work folder makes all anew.\n"
+
+
+def _compared(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what each row is, and how the paper's rows differ from the paper."""
+    rows = [
+        (name, str(c["scenes"]), c["regulariser"] if c["steps"] else "-", str(c["steps"] or "-"),
+         str(c["language_rays"] or "-"), str(c["min_views"]))
+        for name, c in found.items()
+    ]  # fmt: skip
+    head = ("configuration", "scenes", "regulariser", "steps", "language rays", "views a point needs")
+    text = "## What is compared\n\n"
+    paper = {(c["steps"], c["language_rays"], c["min_views"]) for name, c in found.items() if name.startswith("paper")}
+    for steps, rays, views in sorted(paper):
+        text += (f"`paper*`: the paper's design at {steps} steps of {rays} rays (the paper: 30 000 of 4096). It "
+                 f"answers on surface that {views} keyframes have seen, and its images of novel views are rendered at "
+                 f"{PAPER_RENDER}.\n\n")  # fmt: skip
+    return text + table(head, rows)
 
 
 def _in_3d(name: str, found: Mapping[str, Any]) -> Row:
@@ -86,10 +111,13 @@ def _millimetres(error_m: float | None) -> str:
     return "-" if error_m is None else f"{1000 * error_m:.1f} mm"
 
 
-def _chance(found: Mapping[str, Mapping[str, Any]]) -> Row:
-    """Return what a random answerable point would reach."""
-    some = next(iter(found.values()))["localisation_3d"]
-    return ("a random point", *(number(some[kind]["chance"], 2) for kind in TYPES), "", "")
+def _chance(found: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """Return what a random answerable point would reach; configurations of other scenes or surfaces differ in it."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for name, c in found.items():
+        cells = tuple(number(c["localisation_3d"][kind]["chance"]) for kind in TYPES)
+        names.setdefault(cells, []).append(name)
+    return [(f"a random point of {', '.join(which)}", *cells, "", "") for cells, which in names.items()]
 
 
 def _in_2d(name: str, found: Mapping[str, Any]) -> Row:
@@ -131,9 +159,10 @@ def _oracles(name: str, found: Mapping[str, Any]) -> str:
     rows.append(("answer", *(rate(found["localisation_3d"][kind]) for kind in TYPES)))
     coverage = number(told["surface"].get("coverage"))
     return (
-        f"## Where {name} loses answers\n\nShare right, were all but the named stage perfect: view averages on true "
-        "segments (encoder), the field on true segments (field), any hit possible at all (surface), a segment that is "
-        "the thing (segments), the chosen segment on it (selection); last, the answer itself. "
+        f"## Where {name} loses answers\n\nShare right with the truth in place of other stages: the query's own choice "
+        "(null phrases and calibration included) among true segments, by view averages (encoder) and by the field "
+        "(field); any hit possible at all (surface); a segment that is the thing (segments); the chosen segment on it "
+        "(selection); last, the answer itself. "
         f"Of the right objects' seen surface {coverage} is answerable.\n\n" + table(("stage", *TYPES.values()), rows)
     )
 

@@ -6,8 +6,10 @@ Not `concurrent.futures`: a run that is interrupted must end its workers at once
 
 import logging
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Protocol
@@ -41,7 +43,7 @@ class Pool:
     def __init__(self, maker: Maker, plan: object, size: int) -> None:
         self._maker, self._plan, self._size = maker, plan, size
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, str, str]]:
+    def run(self, jobs: Sequence[Job]) -> Generator[tuple[int, str, str], None, None]:
         """Yield (scene, what, "") for each thing a job yields, and (scene, "", fault) for each job that failed.
 
         Workers end when the jobs do, and at once when the caller stops listening (an interrupt, say).
@@ -98,8 +100,9 @@ class Pool:
 
 
 def serve(pipe: Connection, maker: Maker, plan: object) -> None:
-    """Run jobs from a pipe until it closes. The parent decides about interrupts."""
+    """Run jobs from a pipe until it closes. The parent decides about interrupts; when it dies, so does this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
@@ -118,3 +121,14 @@ def serve(pipe: Connection, maker: Maker, plan: object) -> None:
             pipe.send(("fault", f"{type(error).__name__}: {error}"))
         else:
             pipe.send(("end", None))
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's death, however it comes about, and end in the midst of a job: nobody would take its result.
+
+    Files are written whole or not at all, so that nothing is left half done.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

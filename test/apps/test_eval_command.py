@@ -72,6 +72,38 @@ def test_a_lerf_dataset_is_handed_over(
     assert json.loads((tmp_path / "e.json").read_text()) == {"lerf": {}}
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--set", "surface.voxel_m=0.02"), "--set goes only with --lerf-dataset"),
+        (("--scene", "ramen", "--seconds", 5), "--scene, --seconds goes only with --lerf-dataset"),
+        (("--lerf-dataset", ".", "--seed", 0), "--seed does not go with --lerf-dataset"),
+        (("--lerf-dataset", ".", "--scenes", 40, "--work", "w"), "--scenes, --work does not go with --lerf-dataset"),
+        (("--lerf-dataset", ".", "--paper-scenes", 0), "--paper-scenes does not go with"),
+        (("--lerf-dataset", ".", "--only", "dense"), "--only paper or --only default, not dense"),
+        (("--lerf-dataset", ".", "--only", "paper", "--only", "default"), "not paper, default"),
+        (("--lerf-dataset", ".", "--seconds", 5, "--steps", 7), "--seconds and --steps both"),
+    ],
+)
+def test_an_option_that_does_not_apply_is_refused(tmp_path: Path, given: tuple[object, ...], said: str) -> None:
+    done = run("--report", tmp_path / "out" / "e.json", *given)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_of_different_code_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "run_job", eval_jobs.fake_job)
+    options = ("--scenes", 2, "--only", "multi_view", "--jobs", 1, "--report", tmp_path / "e.json")
+    assert "Warning" not in run(*options).stderr
+    path = tmp_path / "e.work" / "scene_001" / "multi_view.json"
+    path.write_text(path.read_text().replace('"code": "code"', '"code": "newer"'))
+    done = run(*options)
+    assert done.exit_code == 0, done.stderr
+    for text in (done.stderr, done.stdout):
+        assert "results of different source code are compared: multi_view by code, newer" in text
+
+
 def test_a_faulty_dataset_is_an_error_with_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise DatasetError("no labelled scene in there")

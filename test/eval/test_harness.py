@@ -110,35 +110,88 @@ def test_the_document_has_the_promised_keys(tmp_path: Path) -> None:
     assert "oracles" not in document["configurations"]["multi_view"]
 
 
-@pytest.mark.slow
-def test_an_interrupt_keeps_finished_scenes_and_leaves_no_process(tmp_path: Path) -> None:
-    (tmp_path / "hold_1").touch()
+@pytest.mark.parametrize(
+    "text", ['{"protocol": 2, "se', "", "[]", '{"protocol": 2, "seed": 0, "configurations": {}}',
+             '{"protocol": 2, "seed": 0, "encoder": "e"}',
+             '{"protocol": 2, "seed": 0, "encoder": "e", "configurations": 3}'],
+)  # fmt: skip
+def test_damaged_settings_are_named_with_what_to_do(tmp_path: Path, text: str) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "settings.json").write_text(text)
+    with pytest.raises(EvaluationError, match=r"settings\.json does not say .* give another --work folder, or delete"):
+        evaluate(plan(tmp_path))
+    assert (tmp_path / "work" / "settings.json").read_text() == text
+
+
+def test_the_code_digest_is_of_the_options_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = harness.code_digest()
+    for left in (("config.py",), ("options.py",)):
+        monkeypatch.setattr(harness, "SOURCE_FILES", left)
+        assert harness.code_digest() != whole
+
+
+def command(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the command line of an evaluation of two scenes whose workers map nothing, and its environment."""
     code = (
         "import eval_jobs; from lerf_ros.eval import harness; harness.run_job = eval_jobs.fake_job;"
         "from lerf_ros.apps.cli import app; app()"
     )
-    command = [sys.executable, "-c", code, "eval", "--scenes", "2", "--paper-scenes", "0", "--jobs", "1",
-               "--work", str(tmp_path / "work"), "--report", str(tmp_path / "e.json")]  # fmt: skip
+    line = [sys.executable, "-c", code, "eval", "--scenes", "2", "--paper-scenes", "0", "--jobs", "1",
+            "--work", str(folder / "work"), "--report", str(folder / "e.json")]  # fmt: skip
     for name in ONLY:
-        command += ["--only", name]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'test'}:{ROOT}"}
-    started = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
-    held = tmp_path / "held_1"
+        line += ["--only", name]
+    return line, {**os.environ, "PYTHONPATH": f"{ROOT / 'test'}:{ROOT}"}
+
+
+def held(folder: Path) -> tuple[subprocess.Popen[str], int]:
+    """Start that evaluation, wait until its worker is held in the second scene, and return both processes."""
+    (folder / "hold_1").touch()
+    line, environment = command(folder)
+    started = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True, cwd=folder)
+    told = folder / "held_1"
     end = time.monotonic() + eval_jobs.DEADLINE_S
-    while not (held.is_file() and held.read_text()) and time.monotonic() < end:
+    while not (told.is_file() and told.read_text()) and time.monotonic() < end:
         assert started.poll() is None, started.communicate()[1]
         time.sleep(0.1)
-    worker = int(held.read_text())
-    started.send_signal(signal.SIGINT)
+    return started, int(told.read_text())
+
+
+def alive(process: int) -> bool:
+    """Return whether a process runs: one that only waits for its parent to take note of its end does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    started, worker = held(tmp_path)
+    assert alive(worker)
+    started.kill()
+    started.communicate(timeout=60)
+    end = time.monotonic() + 30
+    while alive(worker) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not alive(worker)
+    assert read_record(record_path(tmp_path / "work", 0, "default")) == eval_jobs.record(0, "default")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_keeps_finished_scenes_and_leaves_no_process(tmp_path: Path, how: int, code: int) -> None:
+    started, worker = held(tmp_path)
+    started.send_signal(how)
     _, said = started.communicate(timeout=60)
-    assert started.returncode == 130
+    assert started.returncode == code
     assert "interrupted; finished scenes are kept" in said
     assert not Path(f"/proc/{worker}").exists()
     kept = record_path(tmp_path / "work", 0, "default")
     assert read_record(kept) == eval_jobs.record(0, "default")
     assert not (tmp_path / "e.json").exists()
     (tmp_path / "hold_1").unlink()
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, cwd=tmp_path)
+    line, environment = command(tmp_path)
+    done = subprocess.run(line, env=environment, check=False, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert ran(tmp_path) == ["0 default", "0 multi_view", "1 default", "1 multi_view"]
     assert json.loads((tmp_path / "e.json").read_text())["scenes"] == 2
