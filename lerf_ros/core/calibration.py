@@ -28,7 +28,8 @@ class Calibration:
 
     Attributes:
         bias, fit, margin: the probability is sigmoid(bias + fit x1 + margin x2), where x1 is the thing's log-odds of
-            the phrase against the negatives and x2 how far it exceeds the best null phrase's. The defaults are a guess.
+            the phrase against the negatives and x2 how far it exceeds the best null phrase's (0 if there is none). The
+            defaults are a guess.
         null_phrases: phrases the encoder knows, most of them true of nothing in a given scene.
         same_meaning: null phrases whose text is at least this near (cosine) to the phrase asked are no rivals to it.
         measured_on: what the numbers were fitted on; "" when they are only a guess.
@@ -41,12 +42,14 @@ class Calibration:
     same_meaning: float = 0.7
     measured_on: str = ""
 
-    def probability(
-        self, fit: Float[np.ndarray, " K"], margin: Float[np.ndarray, " K"]
-    ) -> Float64[np.ndarray, " K"]:
-        """Return the probability of each thing's evidence (log-odds)."""
-        x1, x2 = (np.clip(np.asarray(x, np.float64), -LARGEST, LARGEST) for x in (fit, margin))
-        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(self.bias + self.fit * x1 + self.margin * x2, -60.0, 60.0))))
+    def log_odds(self, fit: Float[np.ndarray, " K"], margin: Float[np.ndarray, " K"]) -> Float64[np.ndarray, " K"]:
+        """Return the log-odds of each thing's evidence, by which things are ranked."""
+        return np.asarray(self.bias + self.fit * np.asarray(fit, np.float64) + self.margin * margin, np.float64)
+
+    def probability(self, fit: Float[np.ndarray, " K"], margin: Float[np.ndarray, " K"]) -> Float64[np.ndarray, " K"]:
+        """Return the probability of each thing's evidence."""
+        cut = (np.clip(x, -LARGEST, LARGEST) for x in (fit, margin))
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(self.log_odds(*cut), -60.0, 60.0))))
 
 
 def read_calibration(folder: Path) -> Calibration:

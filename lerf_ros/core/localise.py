@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from lerf_ros.core.calibration import Calibration
 from lerf_ros.core.segments import Segments
-from lerf_ros.core.support import MIN_SPEAKERS, NOTHING, SHARE, Support
+from lerf_ros.core.support import MIN_SPEAKERS, NOTHING, SHARE, Support, margins
 
 COLD = 0.55
 CONTRAST = 0.35
@@ -31,7 +31,7 @@ class Match:
         scale: index of the scale at which it fits best.
         point: index of its hottest surface point at that scale.
         fit: log-odds of the thing as a whole.
-        margin: how far they exceed those of the best null phrase.
+        margin: how far they exceed those of the best null phrase; 0 if there is none.
         relevancy: of the thing as a whole: the fit as a share.
         probability: that it is what the phrase names.
     """
@@ -65,41 +65,44 @@ class Place:
         return self.matches[0]
 
 
+@dataclass(frozen=True)
+class Nulls:
+    """What a phrase is weighed against: how well null phrases fit each thing, and how near each is to the phrase."""
+
+    fits: Float32[np.ndarray, "P K"]
+    similarity: Float32[np.ndarray, " P"]
+
+
 def localise(
     odds: Float32[np.ndarray, "S N"],
     segments: Segments,
     support: Support,
-    rivals: Float32[np.ndarray, " K"],
+    nulls: Nulls,
     calibration: Calibration,
     share: float = SHARE,
 ) -> Place | None:
-    """Return the things that a phrase fits best, by what their points say together; None if there is none.
+    """Return the things that a phrase fits, the likeliest first, by what their points say together; None without any.
 
     Args:
         odds: log-odds of the phrase at every scale and surface point.
         segments: the things.
         support: their points that may be asked.
-        rivals: the best fit of another phrase to each thing, from `support.best_rivals`.
+        nulls: of the same points and share.
         calibration: evidence to probability.
         share: of a thing's points that speaks for it.
     """
-    if not len(support.rows):
-        return None
     by_scale = support.fits(odds[:, support.rows], share)
     fits, scales = by_scale.max(axis=0), by_scale.argmax(axis=0)
-    margins = fits - rivals
-    probability = calibration.probability(fits, margins)
     there = np.flatnonzero(fits > NOTHING)
     if not len(there):
         return None
-    # A thing that another phrase names better falls back by as much as it does: "a mug" is no mug-like bowl.
-    rank = fits + np.minimum(margins, 0)
-    relevancies = sigmoid(fits)
+    margin = margins(fits, nulls.fits, nulls.similarity, calibration.same_meaning)
+    probability, relevancies = calibration.probability(fits, margin), sigmoid(fits)
     matches = []
-    for k in there[np.argsort(-rank[there], kind="stable")]:
+    for k in there[np.argsort(-calibration.log_odds(fits, margin)[there], kind="stable")]:
         mine = support.points(int(k))
         point = int(mine[odds[scales[k], mine].argmax()])
-        evidence = float(fits[k]), float(margins[k])
+        evidence = float(fits[k]), float(margin[k])
         matches.append(Match(int(k), int(scales[k]), point, *evidence, float(relevancies[k]), float(probability[k])))
     own = odds[matches[0].scale]
     whole = by_scale[matches[0].scale]
@@ -108,7 +111,7 @@ def localise(
 
 
 def localise_peak(odds: Float32[np.ndarray, "S N"], use: Bool[np.ndarray, " N"]) -> Place | None:
-    """Return the hottest point over all scales, as LERF does; its relevancy stands for a probability (LERF section 4)."""
+    """Return the hottest point over all scales, as LERF does; its relevancy stands for a probability."""
     inside = np.flatnonzero(use)
     if not len(inside):
         return None

@@ -13,16 +13,17 @@ from lerf_ros.errors import PromptError
 
 Corner = tuple[float, float, float]
 
-_NOT = r"(?:(?:but|and)\s+)?not|except(?:\s+for)?|excluding|other\s+than"
-_BUT_NOT = re.compile(rf"\s*,?\s+(?:{_NOT})\s+", re.IGNORECASE)
-_ONLY_NOT = re.compile(rf"\s*(?:{_NOT})\b", re.IGNORECASE)
+_NOT = r"(?:but|and)\s+not|except(?:\s+for)?|excluding|other\s+than"
+_BUT_NOT = re.compile(rf"\s*,\s*(?:{_NOT}|not)\s+|\s+(?:{_NOT})\s+", re.IGNORECASE)
+_ONLY_NOT = re.compile(rf"[\s,]*(?:{_NOT}|not)\s", re.IGNORECASE)
 _OR = re.compile(r"\s*,\s*(?:n?or\s+)?|\s+n?or\s+", re.IGNORECASE)
 
 
 def split_negation(phrase: str) -> tuple[str, tuple[str, ...]]:
     """Return what a phrase asks for, and what it says it is not.
 
-    "a mug, but not a blue or red one" is ("a mug", ("a blue", "red one")); a phrase without a negation is itself.
+    "a mug, but not a blue mug or a cup" is ("a mug", ("a blue mug", "a cup")); a phrase without a negation is itself. A
+    bare "not" inside a name ("forget me not") is none.
     """
     wanted, *unwanted = _BUT_NOT.split(phrase)
     return (wanted, tuple(part.strip() for each in unwanted for part in _OR.split(each) if part.strip()))

@@ -1,29 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phrases in, typed answers out, over one immutable snapshot."""
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
+from dataclasses import replace
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float32, Int64
 
 from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.extent import oriented_extent
 from lerf_ros.core.grasp import GraspCandidate, propose
-from lerf_ros.core.localise import ANYWHERE, Match, Place, hot_part, localise, localise_peak
-from lerf_ros.core.phrases import check_request, phrase_fault, split_negation
-from lerf_ros.core.relevancy import CANONICAL, log_odds
+from lerf_ros.core.localise import ANYWHERE, Match, Place, hot_part
+from lerf_ros.core.phrases import check_request, phrase_fault
 from lerf_ros.core.request import Instance, PromptAnswer, QueryRequest, Status
-from lerf_ros.core.segments import Segments, segment
+from lerf_ros.core.search import Search
 from lerf_ros.core.snapshot import FieldSnapshot
-from lerf_ros.core.support import PART_SHARE, SHARE, Support, best_rivals, null_fits
+from lerf_ros.core.support import PART_SHARE, SHARE
 from lerf_ros.errors import EncoderError, PromptError
 
-__all__ = ["Instance", "PromptAnswer", "QueryRequest", "Status", "answer", "best_places", "heat_maps", "segments_of"]
+__all__ = ["Instance", "PromptAnswer", "QueryRequest", "Status", "answer", "best_places", "heat_maps"]
 
 DEFAULT_TARGETS = 5
 
@@ -46,7 +42,7 @@ def answer(
         answers |= {p: PromptAnswer(p, Status.NOT_READY, blocked) for p in good}
     elif good:
         _check_encoder(snapshot, encoder)
-        found = _Search(snapshot, request, encoder, config).run(good)
+        found = _Answers(snapshot, request, encoder, config).run(good)
         answers |= {a.prompt: _aged(a, snapshot, config, now_ns) for a in found}
     return tuple(answers[p] for p in request.prompts)
 
@@ -82,92 +78,35 @@ def _aged(found: PromptAnswer, snapshot: FieldSnapshot, config: Config, now_ns: 
     return replace(found, status=Status.STALE, message=" ".join(filter(None, (message, found.message))))
 
 
-@dataclass(frozen=True)
-class _Things:
-    """What is computed once a snapshot: its things, and how well the null phrases fit each."""
-
-    segments: Segments
-    null_texts: Float32[np.ndarray, "P D"]
-    null_fits: Float32[np.ndarray, "P K"]
-
-
-_things: WeakKeyDictionary[FieldSnapshot, _Things] = WeakKeyDictionary()
-_things_lock = threading.Lock()
-
-
-def _things_of(snapshot: FieldSnapshot, encoder: ImageTextEncoder, min_views: int) -> _Things:
-    with _things_lock:
-        if snapshot not in _things:
-            use = snapshot.surface.answerable(min_views)
-            segments = segment(snapshot.surface, use)
-            canonical = encoder.encode_texts(CANONICAL)
-            null = canonical[:0]
-            if encoder.calibration.null_phrases:
-                null = encoder.encode_texts(encoder.calibration.null_phrases)
-            fits = null_fits(
-                snapshot.language.embeddings, Support.of(segments, use), torch.from_numpy(null),
-                torch.from_numpy(canonical),
-            )  # fmt: skip
-            _things[snapshot] = _Things(segments, null, fits)
-        return _things[snapshot]
-
-
-def segments_of(snapshot: FieldSnapshot, encoder: ImageTextEncoder, min_views: int) -> Segments:
-    """Return the things in a snapshot's surface map; computed once for each."""
-    return _things_of(snapshot, encoder, min_views).segments
-
-
-class _Search:
-    """One request on one snapshot."""
+class _Answers:
+    """Makes typed answers of what a search finds."""
 
     def __init__(
         self, snapshot: FieldSnapshot, request: QueryRequest, encoder: ImageTextEncoder, config: Config
     ) -> None:
-        self._snapshot, self._request, self._encoder, self._config = snapshot, request, encoder, config
-        self._things = _things_of(snapshot, encoder, config.surface.min_views)
-        self._segments = self._things.segments
-        self._use = snapshot.surface.answerable(config.surface.min_views)
-        if request.region is not None:
-            low, high = (np.array(corner, np.float32) for corner in request.region)
-            self._use &= ((snapshot.surface.points >= low) & (snapshot.surface.points <= high)).all(axis=1)
+        self._snapshot, self._request, self._config = snapshot, request, config
+        self._search = Search(snapshot, request, encoder, config)
+        self._segments = self._search.segments
 
     def run(self, prompts: Sequence[str]) -> list[PromptAnswer]:
         """Answer prompts, inside the `within` object if one is named."""
         within = self._request.within
-        use, share = self._use, SHARE
+        use, share = self._search.use, SHARE
         if within:
-            place = self.places((within,))[0]
-            if place is None or place.best.probability < self._config.query.found_probability:
+            place = self._search.places((within,))[0]
+            thing = ANYWHERE if place is None else int(self._segments.label[place.best.point])
+            if place is None or thing < 0 or place.best.probability < self._config.query.found_probability:
                 score = 0.0 if place is None else place.best.relevancy
                 why = f"there is no {within!r} to look on (relevancy {score:.2f})"
                 return [PromptAnswer(p, Status.NOT_FOUND, why) for p in prompts]
-            use, share = use & (self._segments.label == place.best.segment), PART_SHARE
-        places = self.places(prompts, use, share)
+            use, share = use & (self._segments.label == thing), PART_SHARE
+        places = self._search.places(prompts, use, share)
         return [self._answer(p, place, use) for p, place in zip(prompts, places, strict=True)]
-
-    def places(
-        self, prompts: Sequence[str], use: Bool[np.ndarray, " N"] | None = None, share: float = SHARE
-    ) -> list[Place | None]:
-        """Return where each prompt is matched among the points in `use` (None: all that may be asked)."""
-        inside = self._use if use is None else use
-        support = Support.of(self._segments, inside)
-        return [self._place(prompt, inside, support, share) for prompt in prompts]
-
-    def _place(self, prompt: str, use: Bool[np.ndarray, " N"], support: Support, share: float) -> Place | None:
-        wanted, unwanted = split_negation(prompt)
-        positive = torch.from_numpy(self._encoder.encode_texts((wanted,)))
-        negatives = torch.from_numpy(self._encoder.encode_texts((*CANONICAL, *self._request.negatives, *unwanted)))
-        odds = log_odds(self._snapshot.language.embeddings, positive, negatives)[0].numpy()
-        if self._config.query.rule == "peak":
-            return localise_peak(odds, use)
-        calibration = self._encoder.calibration
-        similar = self._things.null_texts @ positive[0].numpy()
-        rivals = best_rivals(self._things.null_fits, similar, calibration.same_meaning)
-        return localise(odds, self._segments, support, rivals, calibration, share)
 
     def _answer(self, prompt: str, place: Place | None, use: Bool[np.ndarray, " N"]) -> PromptAnswer:
         if place is None:
-            why = "nothing mapped lies in the region: widen it, or look there first"
+            why = ("nothing mapped lies in the region: widen it, or look there first" if self._request.region else
+                   "no thing is mapped yet that could be it: look around more")  # fmt: skip
             return PromptAnswer(prompt, Status.NOT_FOUND, why)
         best = place.best
         point = self._snapshot.surface.points[best.point]
@@ -236,7 +175,8 @@ class _Search:
         """Return the points of a thing, its seldom seen sides too; of a part those about as relevant as its best."""
         surface, values, thing = self._snapshot.surface, place.own, place.best.segment
         if thing == ANYWHERE:
-            return np.asarray(np.flatnonzero(use & (values >= 0.5 * (0.5 + place.best.relevancy))), np.int64)
+            least = min(0.5 * (0.5 + place.best.relevancy), place.best.relevancy)
+            return np.asarray(np.flatnonzero(use & (values >= least)), np.int64)
         if self._request.within:
             rows = np.flatnonzero(use & (self._segments.label == thing))
             return np.asarray(rows[values[rows] >= 0.5 * (values[rows].max() + np.median(values[rows]))], np.int64)
@@ -265,18 +205,18 @@ def best_places(
         if fault := phrase_fault(prompt, config.query):
             raise PromptError(fault)
     _check_encoder(snapshot, encoder)
-    return _Search(snapshot, replace(request, within=""), encoder, config).places(request.prompts)
+    return Search(snapshot, replace(request, within=""), encoder, config).places(request.prompts)
 
 
 def heat_maps(
     snapshot: FieldSnapshot, request: QueryRequest, encoder: ImageTextEncoder, config: Config
 ) -> dict[str, Float32[np.ndarray, " N"]]:
-    """Return the relevancy of every surface point to each askable phrase, at the scale `answer` chooses.
+    """Return the relevancy of every surface point to each askable phrase, at its best scale (`within` is not minded).
 
     Raises:
         EncoderError: the snapshot was made with another encoder than the one given.
     """
     _check_encoder(snapshot, encoder)
     good = [p for p in dict.fromkeys(request.prompts) if not phrase_fault(p, config.query)]
-    places = _Search(snapshot, replace(request, within=""), encoder, config).places(good)
+    places = Search(snapshot, replace(request, within=""), encoder, config).places(good)
     return {p: place.relevancy for p, place in zip(good, places, strict=True) if place is not None}

@@ -61,36 +61,56 @@ class Support:
                        np.concatenate([[0], np.cumsum([len(k) for k in kept])]).astype(np.int64))  # fmt: skip
 
     def fits(self, odds: Float32[np.ndarray, "*B M"], share: float = SHARE) -> Float32[np.ndarray, "*B K"]:
-        """Return each thing's mean over the best `share` of its points (columns in the order of `rows`)."""
-        odds = np.maximum(odds, np.float32(NOTHING))
+        """Return each thing's mean over the best `share` of its points (columns in the order of `rows`).
+
+        Points that no view covers (minus infinity) are left out of it.
+        """
         out = np.full((*odds.shape[:-1], len(self.starts) - 1), NOTHING, np.float32)
         for k in range(out.shape[-1]):
             mine = odds[..., self.starts[k] : self.starts[k + 1]]
             size = mine.shape[-1]
             speakers = min(size, max(MIN_SPEAKERS, round(share * size)))
             if speakers:
-                out[..., k] = np.partition(mine, size - speakers, axis=-1)[..., size - speakers :].mean(axis=-1)
+                out[..., k] = _mean_covered(np.partition(mine, size - speakers, axis=-1)[..., size - speakers :])
         return out
 
 
+def _mean_covered(odds: Float32[np.ndarray, "*B m"]) -> Float32[np.ndarray, "*B"]:
+    """Return the mean of what is finite, `NOTHING` where nothing is."""
+    covered = np.isfinite(odds)
+    count = covered.sum(axis=-1)
+    total = np.where(covered, odds, np.float32(0)).sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.float32(NOTHING)).astype(np.float32)
+
+
 def null_fits(
-    embeddings: Float[Tensor, "S N D"], support: Support, null: Float[Tensor, "P D"], canonical: Float[Tensor, "C D"]
+    embeddings: Float[Tensor, "S N D"],
+    support: Support,
+    null: Float[Tensor, "P D"],
+    canonical: Float[Tensor, "C D"],
+    share: float = SHARE,
 ) -> Float32[np.ndarray, "P K"]:
     """Return how well each null phrase fits each thing, at the scale where it fits best."""
+    if not len(null):
+        return np.zeros((0, len(support.starts) - 1), np.float32)
     few = support.thinned(NULL_POINTS)
     odds = log_odds(embeddings[:, torch.from_numpy(few.rows)], null, canonical)
-    return np.asarray(few.fits(odds.numpy()).max(axis=1), np.float32)
+    return np.asarray(few.fits(odds.numpy(), share).max(axis=1), np.float32)
 
 
-def best_rivals(
-    nulls: Float32[np.ndarray, "P K"], similarity: Float32[np.ndarray, " P"], same_meaning: float
+def margins(
+    fits: Float32[np.ndarray, " K"],
+    nulls: Float32[np.ndarray, "P K"],
+    similarity: Float32[np.ndarray, " P"],
+    same_meaning: float,
 ) -> Float32[np.ndarray, " K"]:
-    """Return the best fit on each thing of the null phrases that mean something else than the phrase asked.
+    """Return how far each thing's fit exceeds that of the best null phrase that means something else; 0 without one.
 
     Args:
+        fits: of the phrase asked.
         nulls: from `null_fits`.
         similarity: cosine of each null phrase's text to the phrase's.
         same_meaning: phrases at least this similar are left out.
     """
     other = nulls[similarity < same_meaning]
-    return np.asarray(other.max(axis=0, initial=NOTHING), np.float32)
+    return fits - other.max(axis=0) if len(other) else np.zeros_like(fits)

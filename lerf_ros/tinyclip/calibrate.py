@@ -24,9 +24,8 @@ from lerf_ros.eval.mapping import STEPS, map_scene, node_config
 from lerf_ros.eval.questions import questions
 from lerf_ros.eval.scenes import CALIBRATION_RUN, calibration_spec
 from lerf_ros.eval.workers import Pool
-from lerf_ros.sim.catalog import CATEGORIES, possible_colours
+from lerf_ros.sim.catalog import CATEGORIES, possible_colours, with_article
 from lerf_ros.sim.scene import build
-from lerf_ros.tinyclip.vocabulary import with_article
 
 log = logging.getLogger(__name__)
 SCENES: Final = 18

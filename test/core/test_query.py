@@ -21,7 +21,7 @@ from known_scene import (
 
 from lerf_ros.config import Config, from_flat
 from lerf_ros.core.calibration import Calibration
-from lerf_ros.core.query import PromptAnswer, QueryRequest, Status, answer, heat_maps
+from lerf_ros.core.query import PromptAnswer, QueryRequest, Status, answer, best_places, heat_maps
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import EncoderError, PromptError
 
@@ -120,8 +120,45 @@ def test_a_thing_that_another_phrase_names_better_is_not_found() -> None:
     again = dataclasses.replace(balls)  # another snapshot: null fits are kept for each
     (found,) = ask(again, "cup", encoder=knowing)
     assert found.status is Status.NOT_FOUND
-    assert found.probability == pytest.approx(1 / (1 + np.exp(8)), rel=0.01)
+    (place,) = best_places(again, QueryRequest(("cup",)), knowing, CONFIG)
+    assert place is not None
+    (ball,) = (match for match in place.matches if match.fit > 1)
+    assert ball.probability == pytest.approx(1 / (1 + np.exp(8)), rel=0.01)
     assert ask(again, "ball", encoder=knowing)[0].status is Status.FOUND  # 'ball' is no rival of itself
+
+
+def test_the_likeliest_thing_is_the_answer_not_the_one_that_fits_best() -> None:
+    # 'cup' fits the ball with 6 and the post with 5, but the null phrase 'ball' fits the ball with 10: margins -4 and 5
+    # (no null phrase fits the post), so the post is the likelier cup.
+    words = {"cup": np.array([0.6, 0, 0.5, 0, 0, 0.6245, 0, 0], np.float32)}
+    encoder = KnownEncoder(words)
+    encoder.calibration = Calibration(0.0, 1.0, 1.0, ("ball", "crate"))
+    places = best_places(snapshot_of((BALL, POST), (0, 2)), QueryRequest(("cup",)), encoder, CONFIG)
+    assert places[0] is not None
+    first, second = places[0].matches[:2]
+    assert (first.fit, first.margin) == pytest.approx((5, 5), abs=0.05)
+    assert (second.fit, second.margin) == pytest.approx((6, -4), abs=0.05)
+    probabilities = [match.probability for match in places[0].matches]
+    assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_a_request_of_many_phrases_is_answered_as_one_by_one(snapshot: FieldSnapshot) -> None:
+    prompts = ("ball", "crate but not ball", "post", "table", "elephant", "crate", "lid", "ball but not post", "a", "b")
+    together = best_places(snapshot, QueryRequest(prompts), KnownEncoder(), CONFIG)
+    alone = [best_places(snapshot, QueryRequest((p,)), KnownEncoder(), CONFIG)[0] for p in prompts]
+    for one, other in zip(together, alone, strict=True):
+        assert one is not None
+        assert other is not None
+        assert one.best == other.best
+
+
+def test_the_visibility_filter_is_the_requests_own_on_one_snapshot(snapshot: FieldSnapshot) -> None:
+    on_ball = nearest_solid(snapshot.surface, SOLIDS) == 0
+    views = np.where(on_ball, 4, snapshot.surface.views).astype(np.int32)
+    seen = dataclasses.replace(snapshot, surface=dataclasses.replace(snapshot.surface, views=views))
+    assert ask(seen, "ball")[0].status is Status.FOUND
+    assert ask(seen, "ball", config=from_flat({"surface.min_views": 5}, CONFIG))[0].status is Status.NOT_FOUND
+    assert ask(seen, "ball")[0].status is Status.FOUND
 
 
 def test_what_a_phrase_says_it_is_not_is_left_out() -> None:
@@ -225,6 +262,24 @@ def test_within_finds_a_part_of_one_object(lidded: FieldSnapshot) -> None:
     assert np.linalg.norm(lid.points[:, :2] - POST.centre[:2], axis=1).max() < 0.03
     (elsewhere,) = ask(lidded, "lid", within="ball")
     assert elsewhere.status is Status.NOT_FOUND
+
+
+def test_within_works_with_the_peak_rule_too(lidded: FieldSnapshot) -> None:
+    config = from_flat({"query.rule": "peak"}, CONFIG)
+    (lid,) = ask(lidded, "lid", within="post", config=config)
+    assert lid.status is Status.FOUND
+    assert lid.points is not None
+    assert lid.points[:, 2].min() > 0.075
+    (elsewhere,) = ask(lidded, "lid", within="ball", config=config)
+    assert elsewhere.argmax_point is None or np.linalg.norm(elsewhere.argmax_point - BALL.centre) < 0.035
+
+
+def test_a_low_threshold_with_the_peak_rule_answers_with_what_there_is(snapshot: FieldSnapshot) -> None:
+    words = {"dim": np.array([0.2, 0, 0, 0, 0, 0, 0.9798, 0], np.float32)}  # nearer the canonical axis than anything
+    config = from_flat({"query.rule": "peak", "query.found_probability": 0.05}, CONFIG)
+    (found,) = ask(snapshot, "dim", config=config, encoder=KnownEncoder(words), negatives=("ball", "table"))
+    assert found.relevancy < 0.5 + 1e-6
+    assert found.status in (Status.FOUND, Status.NOT_FOUND)
 
 
 def test_within_something_absent_says_so(snapshot: FieldSnapshot) -> None:

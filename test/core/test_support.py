@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from lerf_ros.core.segments import Segments
-from lerf_ros.core.support import NOTHING, Support, best_rivals, null_fits
+from lerf_ros.core.support import NOTHING, Support, margins, null_fits
 
 #                        thing 0: rows 1, 4; thing 1: rows 0, 2, 5; row 3 belongs to nothing, row 6 is not in use
 LABEL = np.array([1, 0, 1, -1, 0, 1, 1], np.int32)
@@ -47,9 +47,18 @@ def test_null_fits_agree_with_a_plain_loop() -> None:
             np.testing.assert_allclose(found[p, k], max(scales), rtol=1e-5)
 
 
-def test_rivals_are_the_null_phrases_that_mean_something_else() -> None:
-    nulls = np.array([[3.0, 1.0], [5.0, -1.0], [4.0, 0.5]], np.float32)
+def test_points_that_no_view_covers_do_not_speak() -> None:
+    label = np.zeros(20, np.int32)
+    support = Support.of(Segments(label, label, (), (), 1), np.ones(20, bool))
+    odds = np.full((1, 20), -np.inf, np.float32)
+    odds[0, :4] = 1.0, 2.0, 3.0, 6.0
+    assert support.fits(odds).tolist() == [[3.0]]  # the better half is those four and six bare ones
+
+
+def test_the_margin_is_over_the_best_null_phrase_that_means_something_else() -> None:
+    fits = np.array([4.0, 0.0], np.float32)
+    nulls = np.array([[3.0, 1.0], [5.0, -1.0], [4.5, 0.5]], np.float32)
     similarity = np.array([0.2, 0.9, 0.7], np.float32)
-    assert best_rivals(nulls, similarity, 0.7).tolist() == [3.0, 1.0]
-    assert best_rivals(nulls, similarity, 0.8).tolist() == [4.0, 1.0]
-    assert best_rivals(nulls, similarity, 0.1).tolist() == [NOTHING, NOTHING]
+    assert margins(fits, nulls, similarity, 0.7).tolist() == [1.0, -1.0]
+    assert margins(fits, nulls, similarity, 0.8).tolist() == [-0.5, -1.0]
+    assert margins(fits, nulls, similarity, 0.1).tolist() == [0.0, 0.0]  # no rival, no margin
