@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lerf_ros.sim.catalog import CATEGORIES, possible_colours
+from lerf_ros.sim.catalog import CATEGORIES, possible_colours, with_article
 from lerf_ros.sim.spec import SceneSpec
 
 UNKNOWN_WORDS = ("bicycle", "telephone", "elephant", "sofa", "laptop")
@@ -43,10 +43,10 @@ def _present(spec: SceneSpec, rng: np.random.Generator) -> list[Question]:
         if item.colour is not None:
             pairs.setdefault((item.colour, item.category), []).append(index)
         categories.setdefault(item.category, []).append(index)
-    out = [Question(_a(f"{c} {k}"), "colour+category", tuple(found)) for (c, k), found in pairs.items()]
+    out = [Question(with_article(f"{c} {k}"), "colour+category", tuple(found)) for (c, k), found in pairs.items()]
     single = [k for k, found in categories.items() if len(found) == 1]
     for category in rng.permutation(single)[:EACH_KIND]:
-        out.append(Question(_a(str(category)), "category", tuple(categories[str(category)])))
+        out.append(Question(with_article(str(category)), "category", tuple(categories[str(category)])))
     return out
 
 
@@ -55,9 +55,10 @@ def _absent(spec: SceneSpec, rng: np.random.Generator) -> list[Question]:
     categories = {item.category for item in spec.objects}
     wrong = [(c, k) for k in sorted(categories) for c in possible_colours(k) if (c, k) not in there]
     missing = [(c, k) for k in CATEGORIES if k not in categories for c in possible_colours(k)]
-    out = [Question(_a(f"{c} {k}"), "wrong colour", ()) for c, k in _draw(rng, wrong)]
-    out += [Question(_a(f"{c} {k}"), "absent category", ()) for c, k in _draw(rng, missing)]
-    return out + [Question(_a(str(w)), "unknown word", ()) for w in rng.permutation(UNKNOWN_WORDS)[:EACH_KIND]]
+    out = [Question(with_article(f"{c} {k}"), "wrong colour", ()) for c, k in _draw(rng, wrong)]
+    out += [Question(with_article(f"{c} {k}"), "absent category", ()) for c, k in _draw(rng, missing)]
+    unknown = [str(word) for word in rng.permutation(UNKNOWN_WORDS)[:EACH_KIND]]
+    return out + [Question(with_article(word), "unknown word", ()) for word in unknown]
 
 
 def _draw(rng: np.random.Generator, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -66,7 +67,3 @@ def _draw(rng: np.random.Generator, pairs: list[tuple[str, str]]) -> list[tuple[
     for i in rng.permutation(len(pairs)):
         chosen.setdefault(pairs[i][1], pairs[i])
     return list(chosen.values())[:EACH_KIND]
-
-
-def _a(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from lerf_ros.sim.catalog import CATEGORIES, is_held, possible_colours
+from lerf_ros.sim.catalog import CATEGORIES, is_held, possible_colours, with_article
 from lerf_ros.sim.spec import SceneSpec
 
 PRESENT_TYPES: Final = ("seen_pair", "withheld_pair", "category", "colour")
@@ -82,8 +82,3 @@ def _absent(spec: SceneSpec, rng: np.random.Generator) -> list[Question]:
 
 def _one(rng: np.random.Generator, choices: Sequence[str]) -> str:
     return choices[int(rng.integers(len(choices)))]
-
-
-def with_article(noun: str) -> str:
-    """Return "an orange mug" for "orange mug"."""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -84,3 +84,8 @@ def is_held(category: str, colour: str | None) -> bool:
 def pairs(*, held: bool) -> list[tuple[str, str]]:
     """All (category, colour) pairs that are withheld (`held=True`) or seen (`held=False`), in a fixed order."""
     return [(c, k) for c in CATEGORIES for k in possible_colours(c) if is_held(c, k) == held]
+
+
+def with_article(noun: str) -> str:
+    """Return "an orange mug" for "orange mug"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool
 
+from lerf_ros.sim.catalog import with_article
 from lerf_ros.tinyclip.facts import CropFacts
 from lerf_ros.tinyclip.vocabulary import (
     ABSENT,
@@ -19,7 +20,6 @@ from lerf_ros.tinyclip.vocabulary import (
     N_OBJECT_CATEGORIES,
     SYNONYMS,
     UNKNOWN,
-    with_article,
 )
 
 ANY: Final = -1

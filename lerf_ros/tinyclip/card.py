@@ -86,7 +86,8 @@ def _table(title: str, told: dict[str, Any]) -> str:
         "| absent query | n | AUROC | mean score |",
         "|---|---|---|---|",
     ]
-    rows += [f"| {kind} | {r['n']} | {r['auroc']:.3f} | {r['mean']:.2f} |" for kind, r in told["absent"].items()]
+    for kind, r in told["absent"].items():
+        rows.append(f"| {kind.replace('_', ' ')} | {r['n']} | {r['auroc']:.3f} | {r['mean']:.2f} |")
     return "\n".join(rows) + "\n"
 
 

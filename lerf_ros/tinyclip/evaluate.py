@@ -15,21 +15,18 @@ from jaxtyping import Bool
 from lerf_ros.config import EncoderConfig, PyramidConfig, QueryConfig
 from lerf_ros.core.encoders import ImageTextEncoder, load_encoder
 from lerf_ros.core.relevancy import CANONICAL, choose_scale, relevancy
-from lerf_ros.sim.catalog import CATEGORIES, COLOURS, is_held
+from lerf_ros.eval.existence import auroc
+from lerf_ros.eval.questions import ABSENT_KINDS, UNKNOWN_THINGS
+from lerf_ros.sim.catalog import CATEGORIES, COLOURS, is_held, with_article
 from lerf_ros.sim.scene import Scene, build
 from lerf_ros.sim.spec import PairChoice, sample_spec
 from lerf_ros.tinyclip.views import SeenPoints, observe
-from lerf_ros.tinyclip.vocabulary import with_article
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_THINGS: Final = (
-    "a bicycle", "a telephone", "an elephant", "a sofa", "a laptop", "a violin", "a red tractor", "a candle",
-)  # fmt: skip
 _MIN_POINTS: Final = 40
 _NEAR_M: Final = 0.02
 _OBJECTS: Final = 7
-ABSENT_KINDS: Final = ("wrong colour", "absent category", "unknown word")
 
 
 @dataclass
@@ -59,12 +56,6 @@ class Scores:
     tallies: dict[str, Tally] = field(default_factory=dict)
     present: list[float] = field(default_factory=list)
     absent: dict[str, list[float]] = field(default_factory=lambda: {k: [] for k in ABSENT_KINDS})
-
-
-def auroc(present: Sequence[float], absent: Sequence[float]) -> float:
-    """Chance that a present query scores above an absent one (ties count half)."""
-    p, a = np.asarray(present)[:, None], np.asarray(absent)[None]
-    return float((p > a).mean() + 0.5 * (p == a).mean())
 
 
 class SceneExam:
@@ -142,12 +133,12 @@ def _absent_questions(exam: SceneExam, scene: Scene, rng: np.random.Generator) -
     for k in exam.visible:
         category = objects[k].category
         wrong = [c for c in COLOURS if (category, c) not in there]
-        exam.absent("wrong colour", with_article(f"{rng.choice(wrong)} {category}"))
+        exam.absent("wrong_colour", with_article(f"{rng.choice(wrong)} {category}"))
     missing = [c for c in CATEGORIES if c not in {o.category for o in objects}]
     for category in rng.choice(missing, 5, replace=False):
-        exam.absent("absent category", with_article(f"{rng.choice(list(COLOURS))} {category}"))
+        exam.absent("absent_category", with_article(f"{rng.choice(list(COLOURS))} {category}"))
     for phrase in rng.choice(UNKNOWN_THINGS, 4, replace=False):
-        exam.absent("unknown word", str(phrase))
+        exam.absent("unknown_word", str(phrase))
 
 
 def score_scenes(folder: Path, first_seed: int, n_scenes: int, choice: PairChoice) -> Scores:
@@ -167,10 +158,11 @@ def score_scenes(folder: Path, first_seed: int, n_scenes: int, choice: PairChoic
 def summary(scores: Scores) -> dict[str, object]:
     """Rates by kind of query, and AUROC of absent against present queries with counts."""
     pooled = [s for kind in ABSENT_KINDS for s in scores.absent[kind]]
-    rows: dict[str, object] = {
-        kind: {"n": len(a), "auroc": round(auroc(scores.present, a), 3), "mean": round(float(np.mean(a)), 3)}
-        for kind, a in (*scores.absent.items(), ("pooled", pooled))
-    }
+    rows: dict[str, object] = {}
+    for kind, asked in (*scores.absent.items(), ("pooled", pooled)):
+        chance = auroc(scores.present, asked)
+        assert chance is not None, "every scene has things, and asks absent phrases of every kind"
+        rows[kind] = {"n": len(asked), "auroc": round(chance, 3), "mean": round(float(np.mean(asked)), 3)}
     present = {
         "n": len(scores.present),
         "mean": round(float(np.mean(scores.present)), 3),

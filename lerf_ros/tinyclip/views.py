@@ -16,16 +16,18 @@ from torch import Tensor
 
 from lerf_ros.config import PyramidConfig
 from lerf_ros.core.encoders import ImageTextEncoder
+from lerf_ros.core.geometry import invert, transform_points
+from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.core.pyramid import build_pyramid
 from lerf_ros.core.pyramid_bank import PyramidBank
-from lerf_ros.sim.arm_model import JOINTS
+from lerf_ros.eval.mapping import posed_image, turn_arm_away
+from lerf_ros.eval.observations import SAME_SURFACE_M
 from lerf_ros.sim.camera import RenderedFrame, SceneRenderer, look_at
 from lerf_ros.sim.scene import Scene
 
 N_VIEWS: Final = 4
 SCALES_M: Final = np.linspace(0.05, 0.30, 8)
 _STRIDE_PX: Final = 4
-_SAME_SURFACE_M: Final = 0.012
 _MIN_VIEWS: Final = 3
 
 
@@ -55,8 +57,7 @@ def scan_poses(rng: np.random.Generator) -> list[Float64[np.ndarray, "4 4"]]:
 
 def render_views(scene: Scene, rng: np.random.Generator) -> list[RenderedFrame]:
     """Renders the four views with the arm turned away, as it is never in the wrist camera's image."""
-    scene.data.joint(JOINTS[0]).qpos[0] = 2.9
-    scene.forward()
+    turn_arm_away(scene)
     with SceneRenderer(scene) as renderer:
         return [renderer.render_from(pose, depth=True, segmentation=True) for pose in scan_poses(rng)]
 
@@ -74,16 +75,16 @@ def _lookup(
     return torch.stack(rows)
 
 
-def _project(frame: RenderedFrame, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels u, v, depth z of world points, and whether this view sees that very surface."""
-    k, depth = frame.intrinsics, frame.depth_m
+def _project(image: PosedImage, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels u, v, depth z of world points, and whether this view sees that very surface (else 0, 0, 1)."""
+    k, depth = image.intrinsics, image.depth_m
     assert depth is not None
-    local = (points - frame.T_world_cam[:3, 3]) @ frame.T_world_cam[:3, :3]
-    z = np.maximum(local[:, 2], 1e-3)
-    u, v = local[:, 0] / z * k.f_px + k.cx_px, local[:, 1] / z * k.f_px + k.cy_px
-    inside = (u >= 0) & (u <= k.width - 1) & (v >= 0) & (v <= k.height - 1) & (local[:, 2] > 0)
-    ui, vi = (np.clip(np.round(x), 0, n - 1).astype(int) for x, n in ((u, k.width), (v, k.height)))
-    return u, v, z, inside & (np.abs(depth[vi, ui] - z) < _SAME_SURFACE_M)
+    u, v, z = k.project(transform_points(invert(image.T_world_cam), points))
+    with np.errstate(invalid="ignore"):
+        sees = (u >= 0) & (u <= k.width - 1) & (v >= 0) & (v <= k.height - 1)
+    measured = depth[np.round(v[sees]).astype(int), np.round(u[sees]).astype(int)]
+    sees[sees] = np.abs(measured - z[sees]) < SAME_SURFACE_M
+    return np.where(sees, u, 0), np.where(sees, v, 0), np.where(sees, z, 1), sees
 
 
 def observe(scene: Scene, rng: np.random.Generator, encoder: ImageTextEncoder, config: PyramidConfig) -> SeenPoints:
@@ -100,7 +101,7 @@ def observe(scene: Scene, rng: np.random.Generator, encoder: ImageTextEncoder, c
     z = depth[v, u].astype(np.float64)
     local = np.stack([(u - k.cx_px) / k.f_px, (v - k.cy_px) / k.f_px, np.ones(len(u))], 1) * z[:, None]
     points = local @ first.T_world_cam[:3, :3].T + first.T_world_cam[:3, 3]
-    seen = [_project(frame, points) for frame in frames]
+    seen = [_project(posed_image(frame, 0, math.inf), points) for frame in frames]
     keep = np.sum([s[3] for s in seen], axis=0) >= _MIN_VIEWS
     keep &= (ids[v, u] >= 0) & seen[0][3]
     total: Tensor | None = None

@@ -46,8 +46,3 @@ VALIDATION_SEED: Final = 2_000_000
 TEST_SEED: Final = 3_000_000
 
 IMAGE_PX: Final = 64
-
-
-def with_article(phrase: str) -> str:
-    """ "orange mug" -> "an orange mug"."""
-    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"

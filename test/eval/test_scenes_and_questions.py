@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lerf_ros.errors import EvaluationError
-from lerf_ros.eval.questions import ABSENT_KINDS, Question, questions, with_article
+from lerf_ros.eval.questions import ABSENT_KINDS, Question, questions
 from lerf_ros.eval.scenes import (
     CALIBRATION_RUN,
     FIRST_SEED,
@@ -79,10 +79,6 @@ def test_questions_repeat_by_the_scene_alone() -> None:
     assert questions(TABLE) == questions(TABLE)
     other = SceneSpec(8, TABLE.table, TABLE.floor, TABLE.objects)
     assert questions(other) != questions(TABLE)
-
-
-def test_articles() -> None:
-    assert [with_article(w) for w in ("orange mug", "mug")] == ["an orange mug", "a mug"]
 
 
 @pytest.mark.parametrize("index", [0, 1, 2, 5])

@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 
-from lerf_ros.sim.catalog import CATEGORIES, HELD_COLOURS, NATURAL_COLOURS, is_held, pairs, possible_colours
+from lerf_ros.sim.catalog import (
+    CATEGORIES,
+    HELD_COLOURS,
+    NATURAL_COLOURS,
+    is_held,
+    pairs,
+    possible_colours,
+    with_article,
+)
 from lerf_ros.sim.scene import build, scene_xml
 from lerf_ros.sim.spec import WORKSPACE_X_M, WORKSPACE_Y_M, sample_spec
 
@@ -54,3 +62,7 @@ def test_objects_stay_where_they_were_put() -> None:
 def test_building_twice_gives_bit_equal_states() -> None:
     spec = sample_spec(2, n_objects=6)
     np.testing.assert_array_equal(build(spec).data.qpos, build(spec).data.qpos)
+
+
+def test_articles() -> None:
+    assert [with_article(w) for w in ("orange mug", "red apple")] == ["an orange mug", "a red apple"]

@@ -13,7 +13,6 @@ from lerf_ros.tinyclip.vocabulary import (
     CANONICAL,
     HELD,
     UNKNOWN,
-    with_article,
 )
 
 MUG, BALL, TABLE = (ALL_CATEGORIES.index(c) for c in ("mug", "ball", "table"))
@@ -70,7 +69,3 @@ def test_the_most_central_object_is_what_the_crop_is_about() -> None:
     facts.centre[0] = 0
     facts.centre[0, :2] = (0.1, 0.9)
     assert main_row(facts, 0) == 0  # nothing is central enough: the first row, which the renderer sorts by weight
-
-
-def test_articles() -> None:
-    assert (with_article("orange mug"), with_article("red apple")) == ("an orange mug", "a red apple")

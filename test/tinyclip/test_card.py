@@ -19,7 +19,7 @@ def test_the_card_states_scores_counts_and_the_hash_of_the_weights(tmp_path: Pat
     told = {
         "localisation": {"colour+category": row},
         "present": {"n": 123, "mean": 0.9, "p10": 0.8},
-        "absent": {"pooled": absent},
+        "absent": {"wrong_colour": absent, "pooled": absent},
     }
     (work / "scores_test.json").write_text(json.dumps({"seen": told, "held": told}))
     (work / "run" / "config.json").write_text(json.dumps(asdict(TrainConfig(steps=10)) | {"crops": 4567}))
@@ -27,6 +27,7 @@ def test_the_card_states_scores_counts_and_the_hash_of_the_weights(tmp_path: Pat
     card = (folder / "README.md").read_text()
     assert hashlib.sha256(b"weights").hexdigest() in card
     assert "| colour+category | 123 | 0.50 | 0.75 | 0.80 | 0.02 |" in card
+    assert "| wrong colour | 77 | 0.987 | 0.40 |" in card
     assert "| pooled | 77 | 0.987 | 0.40 |" in card
     assert "4,567 crops" in card
     assert "10 steps of 128 crops =\n1,280 samples" in card
