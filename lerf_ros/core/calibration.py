@@ -68,7 +68,7 @@ def read_calibration(folder: Path) -> Calibration:
             tuple(str(phrase) for phrase in data["null_phrases"]), float(data["same_meaning"]),
             str(data.get("measured_on", "")),
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise EncoderError(
             f"{path} must hold the numbers 'bias', 'fit', 'margin' and 'same_meaning' and the list 'null_phrases' "
             f"({error!r})"

@@ -137,7 +137,7 @@ def read_info(path: Path) -> MapInfo:
         data = json.loads((path / METADATA).read_text("utf-8"))
     except FileNotFoundError as error:
         raise MapFileError(f"{path} is no map: it holds no {METADATA}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MapFileError(f"{path / METADATA} is damaged: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise MapFileError(f"{path} is no {FORMAT}: its metadata is of another program")

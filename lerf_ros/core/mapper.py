@@ -10,17 +10,20 @@ import torch
 from jaxtyping import Float32
 
 from lerf_ros.config import Config, QueryConfig
+from lerf_ros.core.agreement import DepthView, confirmations
 from lerf_ros.core.encoders import ImageTextEncoder
+from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.keyframes import Keyframe, KeyframeStore, MotionGate, PosedImage
 from lerf_ros.core.pyramid import build_pyramid, check_encoder
 from lerf_ros.core.regulariser import load_regulariser
 from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
-from lerf_ros.core.surface import SurfaceBuilder
+from lerf_ros.core.surface import SAMPLES_PER_VOXEL, SurfaceBuilder
 from lerf_ros.core.trainer import StepReport, Trainer
 
-RENDERED_WIDTH_PX = 80
+RENDERED_WIDTH_PX = 120
 RENDERED_A_SNAPSHOT = 6
 MIN_OPACITY = 0.7
+MEDIAN_PX = 5
 
 
 class LerfMapper:
@@ -53,7 +56,7 @@ class LerfMapper:
             None if self._regulariser is None else self._regulariser.dim,
         )
         self._surface = SurfaceBuilder(self.config.surface, self.config.workspace)
-        self._rendered: dict[int, Float32[np.ndarray, "H W"]] = {}
+        self._rendered: dict[int, DepthView] = {}  # the one rendered longest ago first
 
     def prepare(self, image: PosedImage) -> Keyframe | None:
         """Return a keyframe with its features, or None if the camera has not moved enough since the last.
@@ -104,23 +107,37 @@ class LerfMapper:
         )
 
     def _add_rendered_surface(self, frames: tuple[Keyframe, ...]) -> None:
-        """Without measured depth the surface comes from rendered depth, a few keyframes anew each time."""
+        """Without measured depth the surface is the rendered depth that enough keyframes agree on."""
         blind = [frame for frame in frames if frame.image.depth_m is None]
         if not blind:
             return
-        order = sorted(blind, key=lambda frame: (frame.id in self._rendered, frame.id))
-        small = {frame.id: _small(frame.image) for frame in blind}
-        for frame in order[:RENDERED_A_SNAPSHOT]:
-            self._rendered.pop(frame.id, None)
-            image = small[frame.id]
-            seen = self.trainer.radiance.render(image.intrinsics, image.T_world_cam)
-            self._rendered[frame.id] = np.where(seen.opacity > MIN_OPACITY, seen.depth_m, 0).astype(np.float32)
-        self._surface.clear()
+        self._render_depth(blind)
+        views = [self._rendered[frame.id] for frame in blind]
+        counts = confirmations(views)
+        sure = [
+            replace(view, depth_m=np.where(seen >= self.config.surface.min_views, view.depth_m, np.float32(0)))
+            for view, seen in zip(views, counts, strict=True)
+        ]
+        self._surface.clear(_spacing(sure) if len(blind) == len(frames) else 0.0)
         for frame in frames:
             if frame.image.depth_m is not None:
                 self._surface.add(frame.image, frame.image.depth_m)
-            elif frame.id in self._rendered:
-                self._surface.add(small[frame.id], self._rendered[frame.id])
+        for frame, view, seen in zip(blind, sure, counts, strict=True):
+            self._surface.add(_small(frame.image), view.depth_m, seen)
+
+    def _render_depth(self, blind: list[Keyframe]) -> None:
+        """Render depth of every new keyframe; with few of them, of those rendered longest ago too: the field learns."""
+        age = {key: place for place, key in enumerate(self._rendered)}
+        order = sorted(blind, key=lambda frame: age.get(frame.id, -1))
+        new = sum(frame.id not in age for frame in blind)
+        for frame in order[: max(new, RENDERED_A_SNAPSHOT)]:
+            camera, pose = _small_camera(frame.image), frame.image.T_world_cam
+            seen = self.trainer.radiance.render(camera, pose)
+            depth = np.where(seen.opacity > MIN_OPACITY, seen.depth_m, 0).astype(np.float32)
+            # The median ray sample jumps from pixel to pixel; the median of pixels keeps edges.
+            depth = np.asarray(cv2.medianBlur(depth, MEDIAN_PX), np.float32)
+            self._rendered.pop(frame.id, None)
+            self._rendered[frame.id] = DepthView(depth, camera, pose)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return a copy of all that was learned, by name.
@@ -187,9 +204,21 @@ def query_scales(config: QueryConfig) -> Float32[np.ndarray, " S"]:
     return np.asarray(spread(config.min_scale_m, config.max_scale_m, config.scales), np.float32)
 
 
+def _small_camera(image: PosedImage) -> Intrinsics:
+    """Return the camera that depth is rendered for."""
+    width = min(RENDERED_WIDTH_PX, image.intrinsics.width)
+    return image.intrinsics.scaled(width, max(round(image.intrinsics.height * width / image.intrinsics.width), 1))
+
+
 def _small(image: PosedImage) -> PosedImage:
     """Return the image at the size that depth is rendered at."""
-    width = min(RENDERED_WIDTH_PX, image.intrinsics.width)
-    height = max(round(image.intrinsics.height * width / image.intrinsics.width), 1)
-    rgb = cv2.resize(image.rgb, (width, height), interpolation=cv2.INTER_AREA)
-    return replace(image, rgb=rgb, intrinsics=image.intrinsics.scaled(width, height), mask=None)
+    camera = _small_camera(image)
+    rgb = cv2.resize(image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    return replace(image, rgb=rgb, intrinsics=camera, mask=None)
+
+
+def _spacing(views: list[DepthView]) -> float:
+    """Return the voxel size (m) that pixels of rendered depth are dense enough for."""
+    pixels = [view.depth_m[view.depth_m > 0] / min(view.intrinsics.fx, view.intrinsics.fy) for view in views]
+    every = np.concatenate(pixels)
+    return SAMPLES_PER_VOXEL * float(np.median(every)) if len(every) else 0.0

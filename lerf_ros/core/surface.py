@@ -62,15 +62,18 @@ class SurfaceBuilder:
         self._high = np.array(workspace.max_m)
         self.clear()
 
-    def clear(self) -> None:
-        """Forget everything, and start with the configured voxel size again."""
-        self._voxel = self._config.voxel_m
+    def clear(self, voxel_m: float = 0.0) -> None:
+        """Forget everything, and start with the configured voxel size again, or the given one if that is larger."""
+        self._voxel = max(self._config.voxel_m, voxel_m)
         self._frames = 0
         self._cells = _Cells(1024)
 
-    def add(self, image: PosedImage, depth_m: Float32[np.ndarray, "H W"]) -> None:
+    def add(
+        self, image: PosedImage, depth_m: Float32[np.ndarray, "H W"], views: Int32[np.ndarray, "H W"] | None = None
+    ) -> None:
         """Fuse one keyframe's z-depth (metres; 0 or NaN where unknown), measured or rendered.
 
+        `views` tells of each pixel how many keyframes are known to see its point, where more is known than this one.
         Pixels outside `image.mask`, at depth discontinuities and on surfaces seen at a grazing angle are left out.
         """
         depth = np.where(np.isfinite(depth_m), depth_m, np.float32(0))
@@ -85,9 +88,10 @@ class SurfaceBuilder:
         cells = self._cells = self._cells.with_room(samples)
         camera = np.array([k.fx, k.fy, k.cx, k.cy])
         box = np.concatenate([self._low, self._high])
+        known = np.ones(depth.shape, np.int32) if views is None else views
         cells.count = _fuse(
-            np.ascontiguousarray(depth, np.float32), image.rgb, camera, image.T_world_cam, box, self._voxel, stride,
-            self._frames, image.stamp_ns, cells.count, cells.table, cells.keys, cells.sums, cells.marks,
+            np.ascontiguousarray(depth, np.float32), known, image.rgb, camera, image.T_world_cam, box, self._voxel,
+            stride, self._frames, image.stamp_ns, cells.count, cells.table, cells.keys, cells.sums, cells.marks,
         )  # fmt: skip
         self._frames += 1
         if cells.count > 2 * self._config.max_points:
@@ -222,9 +226,9 @@ def _normal(depth: np.ndarray, u: int, v: int, camera: np.ndarray, voxel: float,
 @njit(nogil=True, cache=True)
 @no_type_check
 def _fuse(
-    depth: np.ndarray, rgb: np.ndarray, camera: np.ndarray, pose: np.ndarray, box: np.ndarray, voxel: float,
-    stride: int, frame: int, stamp: int, count: int, table: np.ndarray, keys: np.ndarray, sums: np.ndarray,
-    marks: np.ndarray,
+    depth: np.ndarray, views: np.ndarray, rgb: np.ndarray, camera: np.ndarray, pose: np.ndarray, box: np.ndarray,
+    voxel: float, stride: int, frame: int, stamp: int, count: int, table: np.ndarray, keys: np.ndarray,
+    sums: np.ndarray, marks: np.ndarray,
 ) -> int:  # fmt: skip
     """Add every `stride`-th pixel to its voxel; return the new number of voxels."""
     normal, world = np.zeros(3), np.zeros(3)
@@ -261,6 +265,7 @@ def _fuse(
                 marks[row, 1] = frame
                 marks[row, 2] = max(marks[row, 2], stamp)
                 marks[row, 3] |= 1 << (frame % 63)
+            marks[row, 0] = max(marks[row, 0], views[v, u])
     return count
 
 

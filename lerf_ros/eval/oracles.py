@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which stage of the pipeline loses an answer: each oracle puts the truth in place of all stages but some.
 
-encoder: view averages (no field) on true segments. field: the field on true segments. surface: whether any answerable
+encoder: view averages (no field) on true segments. field: the field on true segments; both choose among the segments as
+the query does, null phrases included, so that encoder and calibration are as they are. surface: whether any answerable
 point would be a hit at all. segments: whether geometry found a segment that is the thing. selection: whether the
 segment chosen is on a right object. What `answer` then loses is the point within that segment.
 """
@@ -16,12 +17,12 @@ from scipy.spatial import cKDTree
 
 from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
-from lerf_ros.core.localise import localise
-from lerf_ros.core.query import segments_of
+from lerf_ros.core.localise import Nulls, localise
 from lerf_ros.core.relevancy import CANONICAL, log_odds
+from lerf_ros.core.search import segments_of
 from lerf_ros.core.segments import Plane, Segments
 from lerf_ros.core.snapshot import FieldSnapshot
-from lerf_ros.core.support import NOTHING, Support
+from lerf_ros.core.support import Support, null_fits
 from lerf_ros.eval.observations import visible_surface
 from lerf_ros.eval.questions import Question
 from lerf_ros.eval.rules import Found
@@ -56,7 +57,7 @@ class Oracles:
         self._encoder, self._config, self._distances = encoder, config, distances_m
         self._use = snapshot.surface.answerable(config.surface.min_views)
         self._owner = truth.owners(distances_m)
-        self._labels = segments_of(snapshot, encoder, config.surface.min_views).label
+        self._labels = segments_of(snapshot, config.surface.min_views).label
         self._coverage = [covered(cloud, snapshot.surface.points[self._use]) for cloud in visible]
 
     def ask(self, asked: Sequence[Question], found: Sequence[Found]) -> list[dict[str, float]]:
@@ -84,13 +85,16 @@ class Oracles:
         """Return the object that wins each phrase (-1: none), were segments the truth; by the query's own rule."""
         truth = true_segments(self._owner)
         support = Support.of(truth, self._use)
-        no_rivals = np.full(truth.count, NOTHING, np.float32)
-        negatives = torch.from_numpy(self._encoder.encode_texts(CANONICAL))
+        embeddings, calibration = snapshot.language.embeddings, self._encoder.calibration
+        canonical = self._encoder.encode_texts(CANONICAL)
+        known = self._encoder.encode_texts(calibration.null_phrases) if calibration.null_phrases else canonical[:0]
+        negatives = torch.from_numpy(canonical)
+        fits = null_fits(embeddings, support, torch.from_numpy(known), negatives)
         winners = []
         for phrase in phrases:
-            positive = torch.from_numpy(self._encoder.encode_texts((phrase,)))
-            odds = log_odds(snapshot.language.embeddings, positive, negatives)[0].numpy()
-            place = localise(odds, truth, support, no_rivals, self._encoder.calibration)
+            positive = self._encoder.encode_texts((phrase,))
+            odds = log_odds(embeddings, torch.from_numpy(positive), negatives)[0].numpy()
+            place = localise(odds, truth, support, Nulls(fits, known @ positive[0]), calibration)
             winners.append(-1 if place is None else place.best.segment - 1)
         return winners
 

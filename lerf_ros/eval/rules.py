@@ -12,8 +12,9 @@ from scipy.spatial import cKDTree
 
 from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
-from lerf_ros.core.query import PromptAnswer, QueryRequest, Status, answer, segments_of
+from lerf_ros.core.query import PromptAnswer, QueryRequest, Status, answer
 from lerf_ros.core.relevancy import CANONICAL, choose_scale, relevancy
+from lerf_ros.core.search import segments_of
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import EvaluationError
 
@@ -63,7 +64,7 @@ def answers(
     honest = replace(config, query=replace(config.query, min_steps=0))
     forced = replace(honest, query=replace(honest.query, found_probability=0.0))
     tree = cKDTree(snapshot.surface.points)
-    body = segments_of(snapshot, encoder, config.surface.min_views).body
+    body = segments_of(snapshot, config.surface.min_views).body
     for start in range(0, len(phrases), AT_ONCE):
         request = QueryRequest(tuple(phrases[start : start + AT_ONCE]))
         said = answer(snapshot, request, encoder, honest, snapshot.stamp_ns)

@@ -141,3 +141,23 @@ def test_clear_forgets_everything() -> None:
     builder.clear()
     assert len(builder.build()) == 0
     assert builder.build().voxel_m == VOXEL
+
+
+def test_views_known_beforehand_count_without_other_keyframes() -> None:
+    builder = SurfaceBuilder(SurfaceConfig(), WORKSPACE)
+    image = render([], look_at((0.0, 0.0, 0.6), (0.0, 0.001, 0.0)))
+    assert image.depth_m is not None
+    views = np.full(image.depth_m.shape, 4, np.int32)
+    views[:, :160] = 1
+    builder.add(image, image.depth_m, views)
+    surface = builder.build()
+    u = surface.points @ image.T_world_cam[:3, 0] / 0.6 * CAMERA.fx + CAMERA.cx
+    assert set(surface.views[u < 150]) == {1}
+    assert set(surface.views[u > 170]) == {4}
+
+
+def test_clearing_may_ask_for_larger_voxels_but_not_for_smaller_ones() -> None:
+    builder = SurfaceBuilder(SurfaceConfig(), WORKSPACE)
+    for asked, voxel in ((0.02, 0.02), (0.001, VOXEL)):
+        builder.clear(asked)
+        assert builder.build().voxel_m == voxel
