@@ -250,15 +250,14 @@ def _fuse(
             row = table[place]
             if row < 0:
                 row = table[place] = count
-                keys[row] = key
-                marks[row, 1] = -1
+                keys[row], marks[row, 1] = key, -1
                 count += 1
             weight = facing / (z * z)
             sums[row, 0] += weight
             for i in range(3):
-                turned = pose[i, 0] * normal[0] + pose[i, 1] * normal[1] + pose[i, 2] * normal[2]
                 sums[row, 1 + i] += weight * world[i]
                 sums[row, 4 + i] += weight * rgb[v, u, i]
+                turned = pose[i, 0] * normal[0] + pose[i, 1] * normal[1] + pose[i, 2] * normal[2]
                 sums[row, 7 + i] += weight * facing * turned
             if marks[row, 1] != frame:
                 marks[row, 0] += 1
