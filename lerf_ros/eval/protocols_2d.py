@@ -109,18 +109,15 @@ def ovs_iou(relevancy: Float[np.ndarray, "S H W"], truth: Bool[np.ndarray, "H W"
     return iou(ovs_mask(relevancy), truth)
 
 
-def selection_scores(
-    found: Sequence[Bool[np.ndarray, " N"]], truth: Sequence[Bool[np.ndarray, " N"]]
-) -> tuple[float, float]:
-    """OpenGaussian's scores of points selected by text: mean IoU, and the share of phrases with IoU above 0.25.
+def selection_recall(ious: Sequence[float]) -> float:
+    """Return OpenGaussian's mAcc: the share of phrases whose points selected in 3D have an IoU above 0.25.
 
     OpenGaussian compares the silhouettes of the selected Gaussians; here the points themselves are compared, which an
     occluder cannot hide.
 
     Raises:
-        ValueError: there is no phrase, or not one mask of truth for each.
+        ValueError: there is no phrase.
     """
-    each = [iou(a, b) for a, b in zip(found, truth, strict=True)]
-    if not each:
+    if not ious:
         raise ValueError("no phrase to score")
-    return float(np.mean(each)), float(np.mean([value > RECALL_IOU for value in each]))
+    return float(np.mean([value > RECALL_IOU for value in ious]))

@@ -109,20 +109,3 @@ OVS_MIOU = Table(
         _row("OccamLGS", COPIED, OVS_SCENES, "51.0? 58.6? 70.2? 65.3? 61.3?"),
     ),
 )
-
-SELECTION_MIOU = Table(
-    "OpenGaussian's protocol, points selected in 3D",
-    "mean IoU of the selected points' silhouettes; not comparable with rendered masks",
-    OVS_SCENES,
-    "mean of the scenes",
-    (
-        _row("LangSplat", COPIED, OVS_SCENES, "- 10.16? - - 9.66?"),
-        _row("LangSplatV2", COPIED, OVS_SCENES, "19.01? 45.15? 49.30? 30.00? 35.87?"),
-        _row("OpenGaussian", COPIED, OVS_SCENES, "31.01? 39.29? 60.44? 22.70? 38.36?"),
-        _row("Dr. Splat", COPIED, OVS_SCENES, "24.33? 54.42? 57.35? 37.05? 43.29?"),
-        _row("InstanceGaussian", COPIED, OVS_SCENES, "- - - - 45.30?"),
-        _row("OccamLGS", COPIED, OVS_SCENES, "32.01? 52.90? 61.02? 42.95? 47.22?"),
-    ),
-)
-
-TABLES = (LERF_TABLE_1, OVS_LOCALISATION, OVS_MIOU, SELECTION_MIOU)

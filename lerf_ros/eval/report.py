@@ -10,6 +10,7 @@ from lerf_ros.eval.configurations import OPEN_SET, Configuration
 from lerf_ros.eval.existence import auroc, average_precision, calibration_error
 from lerf_ros.eval.intervals import bootstrap, wilson
 from lerf_ros.eval.oracles import STAGES
+from lerf_ros.eval.protocols_2d import selection_recall
 from lerf_ros.eval.questions import ABSENT_KINDS, PAIR_TYPES, PRESENT_TYPES
 from lerf_ros.eval.records import Answered, Outcome, SceneRecord
 
@@ -48,6 +49,7 @@ def summary(wanted: Configuration, records: Records, seed: int) -> dict[str, Any
         "localisation_2d": {kind: _localisation_2d(records, rule, of_type(kind)) for kind in TYPES},
         "miou": _mean([i for a in _asked(records) for i in a.outcomes[rule].ious_2d]),
         "miou_3d": _mean([a.outcomes[rule].iou_3d for a in _asked(records)]),
+        "macc_25_3d": _recall([a.outcomes[rule].iou_3d for a in _asked(records)]),
         "existence": _existence(records, rule, seed),
         **_probabilities(records, rule),
         "decisions": _decisions(records, rule),
@@ -87,6 +89,11 @@ def _asked(records: Records, wanted: Wanted | None = None) -> list[Answered]:
 def _mean(values: Sequence[float | int | None]) -> float | None:
     there = [v for v in values if v is not None]
     return float(np.mean(there)) if there else None
+
+
+def _recall(ious: Sequence[float | None]) -> float | None:
+    there = [v for v in ious if v is not None]
+    return selection_recall(there) if there else None
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -35,7 +35,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         table(("configuration", *TYPES.values(), "median error", "rule"),
               [*(_in_3d(n, c) for n, c in found.items()), *_chance(found)]),
         "## Localisation in 2D\n\nShare of hottest pixels inside a right object's box, on two novel views a scene.\n",
-        table(("configuration", *TYPES.values(), "mIoU 2D", "mIoU 3D"), [_in_2d(n, c) for n, c in found.items()]),
+        table(("configuration", *TYPES.values(), "mIoU 2D", "mIoU 3D", "mAcc@0.25 3D"),
+              [_in_2d(n, c) for n, c in found.items()]),
         "## Existence\n\nAUROC of absent phrases against present pairs [95 % interval], in brackets against all "
         "present phrases (chance 0.5); n absent. Rules without a probability (all but `answer`, `no_null` and "
         f"`objects`) give their relevancy. {CLOSED_SET if _open_set(found) else ''}\n",
@@ -122,7 +123,8 @@ def _chance(found: Mapping[str, Mapping[str, Any]]) -> list[Row]:
 
 def _in_2d(name: str, found: Mapping[str, Any]) -> Row:
     told = found["localisation_2d"]
-    return (name, *(rate(told[kind]) for kind in TYPES), number(found["miou"]), number(found["miou_3d"]))
+    return (name, *(rate(told[kind]) for kind in TYPES), number(found["miou"]), number(found["miou_3d"]),
+            number(found["macc_25_3d"]))  # fmt: skip
 
 
 def _existence(name: str, found: Mapping[str, Any]) -> Row:

@@ -14,7 +14,7 @@ from lerf_ros.config import from_flat
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.errors import ConfigError, DatasetError
 from lerf_ros.eval.lerf_benchmark import run_lerf_dataset
-from lerf_ros.eval.published import LERF_TABLE_1, OVERALL, TABLES
+from lerf_ros.eval.published import LERF_TABLE_1, OVERALL, OVS_LOCALISATION, OVS_MIOU
 from lerf_ros.sim.camera import SceneRenderer
 from lerf_ros.sim.scene import Scene
 
@@ -137,7 +137,7 @@ def test_an_unreadable_image_is_found_before_anything_is_trained(tmp_path: Path)
 
 
 def test_published_rows_are_whole_and_their_means_agree() -> None:
-    for wide in TABLES:
+    for wide in (LERF_TABLE_1, OVS_LOCALISATION, OVS_MIOU):
         for row in wide.rows:
             assert set(row.cells) <= {*wide.scenes, OVERALL}
             means = [row.cells[s].value for s in wide.scenes if s in row.cells]

@@ -13,7 +13,7 @@ from lerf_ros.eval.protocols_2d import (
     ovs_hit,
     ovs_iou,
     ovs_mask,
-    selection_scores,
+    selection_recall,
 )
 
 
@@ -111,12 +111,10 @@ def test_iou_by_hand() -> None:
     assert iou(a, b) == pytest.approx(2 / 6)
 
 
-def test_selection_of_points_is_scored_by_mean_and_by_recall() -> None:
+def test_selection_of_points_is_scored_by_recall() -> None:
     truth = np.array([True] * 4 + [False] * 4)
     right, half, wrong = truth, np.array([True] * 2 + [False] * 6), ~truth
     quarter = np.array([True] + [False] * 7)  # exactly 0.25 is not above it
-    mean, found = selection_scores([right, half, wrong, quarter], [truth] * 4)
-    assert mean == pytest.approx((1 + 0.5 + 0 + 0.25) / 4)
-    assert found == pytest.approx(2 / 4)
+    assert selection_recall([iou(found, truth) for found in (right, half, wrong, quarter)]) == pytest.approx(2 / 4)
     with pytest.raises(ValueError, match="no phrase"):
-        selection_scores([], [])
+        selection_recall([])
