@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from lerf_ros.config import WorkspaceConfig
@@ -28,6 +28,10 @@ class SceneBox:
         """Return the smallest cube around the configured workspace."""
         low, high = np.asarray(config.min_m), np.asarray(config.max_m)
         return SceneBox(((low + high) / 2).astype(np.float32), float((high - low).max() / 2))
+
+    def contains(self, points: Float32[np.ndarray, "*B 3"]) -> Bool[np.ndarray, "*B"]:
+        """Return which world points lie in the cube; language beyond it is neither learned nor asked for."""
+        return np.asarray((np.abs(points - self.centre) <= self.half_m).all(-1))
 
     def contract(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
         """Return the unit-cube coordinates of world points."""

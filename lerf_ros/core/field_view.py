@@ -180,9 +180,7 @@ class FieldView:
         t, every = self._radiance.distances(rays, self._samples)
         weights, index = rendering.top_samples(every, max(self._top, 1))
         points = rays.points(t.gather(-1, index).numpy())
-        box = self._radiance.box
-        inside = torch.from_numpy((np.abs(points - box.centre) <= box.half_m).all(-1))
-        weights = weights * inside
+        weights = weights * torch.from_numpy(self._radiance.box.contains(points))
         keep = weights > NEGLIGIBLE
         padding = (0, 0, 0, -int(keep.sum()) % ROWS)
         wanted = functional.pad(torch.from_numpy(points[keep.numpy()]), padding)

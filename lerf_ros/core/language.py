@@ -58,7 +58,7 @@ class LanguageTrainer:
         """Take one step on the pixels of `batch`; return the losses, or None when no pixel could be used."""
         samples, weights = self._samples(batch)
         points = batch.rays.points(samples)
-        usable = np.flatnonzero(batch.trainable & (weights.sum(-1) > 0.1) & self._inside(points[:, 0]))
+        usable = np.flatnonzero(batch.trainable & (weights.sum(-1) > 0.1) & self._box.contains(points[:, 0]))
         if len(usable) < MIN_USABLE:
             return None
         # Always the same number of rows: oneDNN keeps a compiled primitive for every shape it has ever seen.
@@ -95,11 +95,6 @@ class LanguageTrainer:
         t_all, w_all = self._radiance.distances(batch.rays)
         weights, index = rendering.top_samples(w_all, self._train.language_samples)
         return t_all.gather(-1, index).numpy(), weights.numpy()
-
-    def _inside(self, points: Float32[np.ndarray, "B 3"]) -> np.ndarray:
-        """Return which points lie in the cube around the workspace; language beyond it is never asked for."""
-        inside: np.ndarray = (np.abs(points - self._box.centre) <= self._box.half_m).all(-1)
-        return inside
 
     def _render(
         self,

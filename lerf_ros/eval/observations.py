@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from lerf_ros.core.geometry import invert
+from lerf_ros.core.geometry import invert, transform_points
 from lerf_ros.core.keyframes import Keyframe, PosedImage
 from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
@@ -40,7 +40,7 @@ def view_averages(mapper: LerfMapper, snapshot: FieldSnapshot) -> tuple[FieldSna
     first: Embeddings | None = None
     for frame in frames:
         slot = language.bank.slot(frame.id)
-        rows, u, v = _seen(frame.image, points)
+        rows, u, v, _ = seen_points(frame.image, points)
         slots = np.full(len(rows), slot, np.int64)
         for level in range(levels):
             at = np.full(len(rows), level, np.float32)
@@ -71,11 +71,9 @@ def _scales_m(frames: Sequence[Keyframe]) -> Float32[np.ndarray, " S"]:
     return np.asarray(np.mean(sizes, axis=0), np.float32)
 
 
-def _seen(image: PosedImage, points: Float32[np.ndarray, "N 3"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return which points an image sees, and at which pixels u, v."""
-    T_cam_world = invert(image.T_world_cam)
-    local = points.astype(np.float64) @ T_cam_world[:3, :3].T + T_cam_world[:3, 3]
-    u, v, z = image.intrinsics.project(local)
+def seen_points(image: PosedImage, points: Float[np.ndarray, "N 3"]) -> tuple[np.ndarray, ...]:
+    """Return which world points an image sees (row indices), at which pixels u, v, and at which z-depth (m)."""
+    u, v, z = image.intrinsics.project(transform_points(invert(image.T_world_cam), points.astype(np.float64)))
     k, depth = image.intrinsics, image.depth_m
     assert depth is not None
     with np.errstate(invalid="ignore"):
@@ -83,7 +81,7 @@ def _seen(image: PosedImage, points: Float32[np.ndarray, "N 3"]) -> tuple[np.nda
     rows = np.flatnonzero(inside)
     measured = depth[np.round(v[rows]).astype(int), np.round(u[rows]).astype(int)]
     rows = rows[np.abs(measured - z[rows]) < SAME_SURFACE_M]
-    return rows, u[rows], v[rows]
+    return rows, u[rows], v[rows], z[rows]
 
 
 def visible_surface(

@@ -16,12 +16,11 @@ from torch import Tensor
 
 from lerf_ros.config import PyramidConfig
 from lerf_ros.core.encoders import ImageTextEncoder
-from lerf_ros.core.geometry import invert, transform_points
 from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.core.pyramid import build_pyramid
 from lerf_ros.core.pyramid_bank import PyramidBank
 from lerf_ros.eval.mapping import posed_image, turn_arm_away
-from lerf_ros.eval.observations import SAME_SURFACE_M
+from lerf_ros.eval.observations import seen_points
 from lerf_ros.sim.camera import RenderedFrame, SceneRenderer, look_at
 from lerf_ros.sim.scene import Scene
 
@@ -77,14 +76,12 @@ def _lookup(
 
 def _project(image: PosedImage, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pixels u, v, depth z of world points, and whether this view sees that very surface (else 0, 0, 1)."""
-    k, depth = image.intrinsics, image.depth_m
-    assert depth is not None
-    u, v, z = k.project(transform_points(invert(image.T_world_cam), points))
-    with np.errstate(invalid="ignore"):
-        sees = (u >= 0) & (u <= k.width - 1) & (v >= 0) & (v <= k.height - 1)
-    measured = depth[np.round(v[sees]).astype(int), np.round(u[sees]).astype(int)]
-    sees[sees] = np.abs(measured - z[sees]) < SAME_SURFACE_M
-    return np.where(sees, u, 0), np.where(sees, v, 0), np.where(sees, z, 1), sees
+    rows, *found = seen_points(image, points)
+    u, v, z = np.zeros(len(points)), np.zeros(len(points)), np.ones(len(points))
+    sees = np.zeros(len(points), bool)
+    u[rows], v[rows], z[rows] = found
+    sees[rows] = True
+    return u, v, z, sees
 
 
 def observe(scene: Scene, rng: np.random.Generator, encoder: ImageTextEncoder, config: PyramidConfig) -> SeenPoints:

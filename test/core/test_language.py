@@ -9,6 +9,7 @@ import torch
 import yaml
 from analytic import Box, Sphere, render, ring
 from colour_encoder import PALETTE, ColourEncoder
+from mapped_scene import map_ring
 
 from lerf_ros.config import Config, FieldConfig, from_dict, from_flat, get
 from lerf_ros.core.batches import draw_pixels
@@ -34,15 +35,7 @@ LERF_CODE = FieldConfig(
 
 
 def mapped(changes: dict[str, object], steps: int) -> LerfMapper:
-    mapper = LerfMapper(from_flat(changes, CONFIG), ColourEncoder())
-    mapper.set_threads(1)
-    for k, pose in enumerate(ring(6)):
-        keyframe = mapper.prepare(render((BALL, CRATE), pose, stamp_ns=(k + 1) * 10**9))
-        assert keyframe is not None
-        mapper.add(keyframe)
-    for _ in range(steps):
-        mapper.step()
-    return mapper
+    return map_ring(from_flat(changes, CONFIG), ColourEncoder(), (BALL, CRATE), 6, steps)
 
 
 def red_and_blue(mapper: LerfMapper, point: tuple[float, float, float], scale_m: float = 0.06) -> list[float]:

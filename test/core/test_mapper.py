@@ -8,6 +8,7 @@ import pytest
 import torch
 from analytic import Box, Sphere, render, ring
 from colour_encoder import ColourEncoder
+from mapped_scene import map_ring
 
 from lerf_ros.config import Config, from_flat
 from lerf_ros.core.geometry import transform_points
@@ -28,15 +29,7 @@ VIEWS = 8
 
 
 def mapped(config: Config = CONFIG, steps: int = 150, views: int = VIEWS) -> LerfMapper:
-    mapper = LerfMapper(config, ColourEncoder())
-    mapper.set_threads(1)
-    for k, pose in enumerate(ring(views)):
-        keyframe = mapper.prepare(render((BALL, CRATE), pose, stamp_ns=(k + 1) * 10**9))
-        assert keyframe is not None
-        mapper.add(keyframe)
-    for _ in range(steps):
-        mapper.step()
-    return mapper
+    return map_ring(config, ColourEncoder(), (BALL, CRATE), views, steps)
 
 
 @pytest.fixture(scope="module")

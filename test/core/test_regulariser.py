@@ -10,6 +10,7 @@ import timm
 import torch
 from analytic import Box, Sphere, render, ring
 from colour_encoder import ColourEncoder
+from mapped_scene import map_ring
 from safetensors.torch import save_file
 
 from lerf_ros.config import Config, from_flat
@@ -50,15 +51,7 @@ class PatchEncoder(ColourEncoder):
 
 
 def mapped(config: Config, encoder: ColourEncoder, views: int = 3, steps: int = 0) -> LerfMapper:
-    mapper = LerfMapper(config, encoder)
-    mapper.set_threads(1)
-    for k, pose in enumerate(ring(views)):
-        keyframe = mapper.prepare(render((BALL, CRATE), pose, stamp_ns=(k + 1) * 10**9))
-        assert keyframe is not None
-        mapper.add(keyframe)
-    for _ in range(steps):
-        mapper.step()
-    return mapper
+    return map_ring(config, encoder, (BALL, CRATE), views, steps)
 
 
 @pytest.fixture(scope="module")
