@@ -71,7 +71,7 @@ class EncoderConfig:
         "'bundled', an open_clip name ('ViT-B-16'), or an open_clip schema ('local-dir:/path', 'hf-hub:...')",
     )
     pretrained: str = option("", "open_clip pretrained tag or checkpoint path, for a plain open_clip name")
-    device: str = option("cpu", "torch device of the encoder")
+    device: str = option("auto", "torch device of the encoder: cpu, cuda, or auto = CUDA where there is one")
     batch_size: int = option(128, "Crops encoded at once", ge=1, le=4096)
     regulariser: str = option(
         "auto",
@@ -100,7 +100,11 @@ class PyramidConfig:
 class FieldConfig:
     """Density + colour grid (Instant-NGP) and the language grid (LERF section 3.4)."""
 
-    backend: str = option("auto", "Hash grid: numba, torch, tcnn, or auto", choices=("auto", "numba", "torch", "tcnn"))
+    backend: str = option(
+        "auto", "Hash grid: auto = tcnn on CUDA, numba on a CPU", choices=("auto", "numba", "torch", "tcnn")
+    )
+    device: str = option("auto", "Where the fields are trained; auto = CUDA where there is one",
+                         choices=("auto", "cpu", "cuda"))
     levels: int = option(14, "Levels of the density and colour grid", ge=1, le=32)
     features: int = option(2, "Features a level of it", ge=1, le=8)
     log2_table: int = option(17, "log2 of its rows a level", ge=8, le=24)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from lerf_ros.config import EncoderConfig
 from lerf_ros.core import dense
 from lerf_ros.core.calibration import Calibration, read_calibration
+from lerf_ros.core.device import torch_device
 from lerf_ros.core.encoder_files import LOCAL_DIR, model_folder, sha256, weights_file
 from lerf_ros.core.inference import SAME, fast_bfloat16, folded, probe_images
 from lerf_ros.core.towers import DenseTower, dense_tower
@@ -74,7 +75,7 @@ class OpenClipEncoder:
             EncoderError: not a square image size, or the weights give NaN or zero embeddings.
         """
         self.name, self.sha256, self.calibration = name, sha256, calibration
-        self._device = torch.device(config.device)
+        self._device = torch_device(config.device, "encoder.device")
         self._batch = config.batch_size
         self._lock = threading.Lock()
         self._texts: OrderedDict[str, Float32[np.ndarray, " D"]] = OrderedDict()
@@ -197,6 +198,7 @@ def load_encoder(config: EncoderConfig) -> OpenClipEncoder:
 
     Raises:
         EncoderError: it cannot be had or used; the message says what to change.
+        BackendError: its device is not there.
     """
     folder = model_folder(config)
     if config.model == "bundled":
@@ -222,11 +224,12 @@ def _open(model: str, folder: Path | None, config: EncoderConfig) -> tuple[nn.Mo
             tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
             raise EncoderError(f"encoder.pretrained must name a checkpoint file or a tag for {model}: {tags}")
     extra: dict[str, Any] = {}
+    device = torch_device(config.device, "encoder.device")
     if folder is not None and (cut := sorted(folder.glob("bpe_simple_vocab*.txt.gz"))):
         extra["bpe_path"] = str(cut[0])
     try:
         network = open_clip.create_model(
-            model, pretrained=config.pretrained or None, device=config.device, require_pretrained=True
+            model, pretrained=config.pretrained or None, device=device, require_pretrained=True
         )
         return network, open_clip.get_tokenizer(model, **extra)
     except Exception as error:  # open_clip, safetensors, torch and the hub each raise their own

@@ -17,6 +17,7 @@ from jaxtyping import Float16, Float32, Int64, UInt8
 from torch import Tensor
 
 from lerf_ros.config import Config, EncoderConfig
+from lerf_ros.core.device import torch_device
 from lerf_ros.core.keyframes import Keyframe
 from lerf_ros.errors import EncoderError
 
@@ -88,16 +89,16 @@ class DinoPatches:
 
     Args:
         weights: .safetensors, or .pth / .pt / .bin of plain tensors, with the keys of timm's model (which are DINO's).
-        device: torch device.
+        device: torch device; None: the CPU.
 
     Raises:
         EncoderError: no such file, not readable, or not the weights of this model.
     """
 
-    def __init__(self, weights: str, device: str = "cpu") -> None:
+    def __init__(self, weights: str, device: torch.device | None = None) -> None:
         import timm  # slow
 
-        self.name, self._device = f"{DINO} ({Path(weights).name})", torch.device(device)
+        self.name, self._device = f"{DINO} ({Path(weights).name})", device or torch.device("cpu")
         state = _read(weights)
         model: Any = timm.create_model(DINO, pretrained=False, num_classes=0, dynamic_img_size=True)
         try:
@@ -145,7 +146,7 @@ def load_regulariser(config: Config, encoder: Any) -> PatchFeatures | None:
     if encoder is None or config.train.dino_weight == 0 or wanted.regulariser == "none":
         return None
     if wanted.regulariser == "dino" or (wanted.regulariser == "auto" and wanted.regulariser_weights):
-        found: PatchFeatures = DinoPatches(wanted.regulariser_weights, wanted.device)
+        found: PatchFeatures = DinoPatches(wanted.regulariser_weights, torch_device(wanted.device, "encoder.device"))
     else:
         found = EncoderPatches(encoder)
     log.info("language is regularised with %s (%d wide)", found.name, found.dim)
