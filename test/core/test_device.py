@@ -65,7 +65,7 @@ def test_what_is_there_is_used(
         ({"field.backend": "tcnn", "field.device": "cpu"}, True, True, "needs a CUDA GPU"),
         ({"field.backend": "tcnn", "field.features": 6}, True, True, "1, 2, 4 or 8 features"),
         ({"field.device": "cuda"}, False, False, "field.device = 'cuda'"),
-        ({"field.backend": "numba", "field.device": "cuda"}, True, True, "set one of them to 'auto'"),
+        ({"field.backend": "numba", "field.device": "cuda"}, True, True, "set one to 'auto'"),
     ],
 )
 def test_what_is_asked_for_and_absent_is_refused(
