@@ -10,7 +10,10 @@ from lerf_ros.core.hashgrid.grids import HashGrid
 from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.errors import BackendError, ConfigError
 
-LAYOUTS = [GridLayout(6, 2, 10, 4, 64), GridLayout(4, 4, 8, 8, 128), GridLayout(3, 8, 9, 4, 32)]
+LAYOUTS = [
+    GridLayout(6, 2, 10, 4, 64), GridLayout(4, 4, 8, 8, 128), GridLayout(3, 8, 9, 4, 32),
+    GridLayout(2, 2, 17, 50, 256),  # large enough for rows to be prefetched; dense, and hashed
+]  # fmt: skip
 
 
 def pair(layout: GridLayout, threads: int) -> tuple[HashGrid, HashGrid]:
@@ -94,6 +97,20 @@ def test_points_outside_the_cube_are_clamped() -> None:
     grid = make_grid(LAYOUTS[0], "numba", 0, Workers(1))
     outside, edge = torch.tensor([[-5.0, 0.5, 9.0]]), torch.tensor([[0.0, 0.5, 1.0]])
     torch.testing.assert_close(grid(outside), grid(edge))
+
+
+def test_points_that_are_not_numbers_reach_no_memory_but_their_levels() -> None:
+    # Vertices of them are anything; 50^3 = 125,000 rows of the first level are stored densely, not hashed.
+    layout = LAYOUTS[3]
+    grid = make_grid(layout, "numba", 0, Workers(1))
+    x = torch.full((300, 3), 0.5)
+    x[7] = torch.tensor([float("nan"), 0.5, float("inf")])
+    encoded = grid(x)
+    encoded.nan_to_num().sum().backward()
+    assert encoded.isfinite()[:7].all()
+    assert encoded.isfinite()[8:].all()
+    assert grid.table.grad is not None
+    assert grid.table.grad.shape == grid.table.shape
 
 
 def test_table_adam_equals_torch_adam_on_touched_rows_and_leaves_the_rest() -> None:

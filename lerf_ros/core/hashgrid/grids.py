@@ -75,60 +75,67 @@ class NumbaHashGrid(HashGrid):
         self.workers = workers
 
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
-        points = x.clamp(0.0, 1.0).contiguous()
-        out: Tensor = _NumbaEncode.apply(points, self.table, self)
+        out: Tensor = _NumbaEncode.apply(x.clamp(0.0, 1.0), self.table, self)
         return out
 
     def encode(self, points: Array) -> Array:
-        """Return the features [N, L*F] of contiguous float32 points [N, 3] in the unit cube, without autograd."""
-        out = np.empty((len(points), self.layout.width), np.float32)
+        """Return the features [L*F, N] of contiguous float32 points [3, N] in the unit cube, without autograd."""
+        out = np.empty((self.layout.width, points.shape[1]), np.float32)
         table, lay = self.table.detach().numpy(), self.layout
         self.workers.run(
             kernels.encode,
-            [(points[s], table, lay.scale, lay.resolution, lay.offset, lay.size, out[s])
-             for s in self.workers.spans(len(points))],
-        )  # fmt: skip
+            [(points, table, lay.scale, lay.resolution, lay.offset, lay.size, share, out) for share in self._shares()],
+        )
         return out
 
     def scatter(self, points: Array, grad_out: Array) -> None:
-        """Add the gradient of an encoding to `table.grad`."""
+        """Add the gradient [L*F, N] of an encoding to `table.grad`."""
         if self.table.grad is None:
-            self.table.grad = torch.zeros_like(self.table)
-        grad, lay, threads = self.table.grad.numpy(), self.layout, self.workers.threads
-        # Interleaved, so that every thread gets coarse (cached) and fine levels.
-        shares = [np.arange(i, lay.levels, threads) for i in range(threads)]
+            # numpy's: it asks for huge pages, torch does not.
+            self.table.grad = torch.from_numpy(np.zeros(tuple(self.table.shape), np.float32))
+        grad, lay = self.table.grad.numpy(), self.layout
         self.workers.run(
             kernels.scatter,
-            [(points, grad_out, lay.scale, lay.resolution, lay.offset, lay.size, share, grad) for share in shares],
+            [
+                (points, grad_out, lay.scale, lay.resolution, lay.offset, lay.size, share, grad)
+                for share in self._shares()
+            ],
         )
 
     def differentiate(self, points: Array, grad_out: Array) -> Array:
-        """Return the gradient of an encoding with respect to its points, [N, 3]."""
+        """Return the gradient of an encoding with respect to its points, [3, N]."""
         out = np.zeros_like(points)
         table, lay = self.table.detach().numpy(), self.layout
         self.workers.run(
             kernels.differentiate,
             [
-                (points[s], table, grad_out[s], lay.scale, lay.resolution, lay.offset, lay.size, out[s])
-                for s in self.workers.spans(len(points))
+                (points, table, grad_out, lay.scale, lay.resolution, lay.offset, lay.size, out, s.start, s.stop)
+                for s in self.workers.spans(points.shape[1])
             ],
         )
         return out
 
+    def _shares(self) -> list[Array]:
+        """Return the levels of each thread: interleaved, so that every thread gets coarse (cached) and fine ones."""
+        threads = self.workers.threads
+        return [np.arange(i, self.layout.levels, threads) for i in range(threads)]
+
 
 class _NumbaEncode(torch.autograd.Function):
+    """Both gradients stay as the kernels have them, axis by axis; transposed views are as good to a matrix product."""
+
     @staticmethod
-    def forward(ctx: Any, points: Tensor, table: Tensor, grid: NumbaHashGrid) -> Tensor:
-        ctx.points, ctx.grid = points.detach(), grid
-        return torch.from_numpy(grid.encode(points.detach().numpy()))
+    def forward(ctx: Any, x: Tensor, table: Tensor, grid: NumbaHashGrid) -> Tensor:
+        ctx.points, ctx.grid = x.detach().T.contiguous().numpy(), grid
+        return torch.from_numpy(grid.encode(ctx.points)).T
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, None, None]:
-        points, gradient = ctx.points.numpy(), grad_out.contiguous().numpy()
-        ctx.grid.scatter(points, gradient)
+        gradient = grad_out.T.contiguous().numpy()
+        ctx.grid.scatter(ctx.points, gradient)
         if not ctx.needs_input_grad[0]:
             return None, None, None
-        return torch.from_numpy(ctx.grid.differentiate(points, gradient)), None, None
+        return torch.from_numpy(ctx.grid.differentiate(ctx.points, gradient)).T, None, None
 
 
 class TcnnHashGrid(HashGrid):
