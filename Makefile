@@ -3,7 +3,10 @@
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
+PEERS ?= .venv-peers
 SEED ?= 0
+# more options for `make bench`, e.g. BENCH="--slow --capture my_capture" or BENCH="--only query,node"
+BENCH ?=
 SHELL := /bin/bash
 
 # A shell started by a Python of another environment with ROS wheels hands its libraries down; ours must find its own.
@@ -11,7 +14,7 @@ ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 endif
 
-.PHONY: help install demo eval weights test test-all lint config clean
+.PHONY: help install demo eval bench bench-peers weights test test-all lint config clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -24,6 +27,12 @@ demo: install  ## simulated arm, live map, questions in words, one object lifted
 
 eval: install  ## accuracy on unseen simulated scenes, ours, the paper's and baselines (hours; goes on where it was); SEED=n
 	$(PY) -m lerf_ros eval --scenes 40 --paper-scenes 12 --seed $(SEED) --report out/eval_$(SEED).json
+
+bench: install  ## speed and memory -> out/bench.json, a table, curves in out/bench (20 min; goes on where it was)
+	$(PY) -m bench $(BENCH)
+
+bench-peers:  ## make .venv-peers with nerfstudio, which `make bench` then compares with (8 GB)
+	@VENV=$(PEERS) scripts/install_peers
 
 weights: install  ## train the bundled encoder again, from the project's own renders
 	$(PY) -m lerf_ros weights
@@ -41,5 +50,5 @@ lint: install  ## ruff and mypy --strict
 config: install  ## write config/lerf.yaml anew from lerf_ros/config.py
 	$(PY) scripts/parameter_file > config/lerf.yaml
 
-clean:  ## remove what building and testing made (not .venv)
+clean:  ## remove what building and testing made (not .venv, .venv-peers, out)
 	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
