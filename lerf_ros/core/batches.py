@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from lerf_ros.core.keyframes import Keyframe
-from lerf_ros.core.rays import RayBundle, camera_rays, concatenate
+from lerf_ros.core.rays import RayBundle, rays_along
 
 FRAMES_A_BATCH = 32
 RECENT_FRAMES = 4
@@ -21,7 +21,8 @@ class PixelBatch:
     Attributes:
         colour: in [0, 1].
         depth_m: z-depth, 0 where not measured.
-        frame: index of each ray's keyframe in the sequence it was drawn from.
+        frames: the keyframes drawn from, few; one may be there more than once.
+        frame: index of each ray's keyframe among those.
         pixel: (u, v) of each ray.
         focal_px: f_y of each ray's camera.
         trainable: False where the keyframe's mask excludes the pixel.
@@ -32,6 +33,7 @@ class PixelBatch:
     rays: RayBundle
     colour: Float32[np.ndarray, "B 3"]
     depth_m: Float32[np.ndarray, " B"]
+    frames: tuple[Keyframe, ...]
     frame: Int64[np.ndarray, " B"]
     pixel: Float32[np.ndarray, "B 2"]
     focal_px: Float32[np.ndarray, " B"]
@@ -55,27 +57,26 @@ def draw_pixels(frames: Sequence[Keyframe], count: int, recent_share: float, rng
     """Return about `count` rays: equal numbers from up to `FRAMES_A_BATCH` keyframes (few gathers)."""
     groups = min(FRAMES_A_BATCH, max(len(frames), 8))
     each = max(count // groups, 1)
-    parts = [_from_frame(frames[i], int(i), each, rng) for i in draw_frames(len(frames), groups, recent_share, rng)]
+    drawn = tuple(frames[int(i)] for i in draw_frames(len(frames), groups, recent_share, rng))
+    cameras = [frame.image.intrinsics for frame in drawn]
+    width = np.array([[k.width] for k in cameras])
+    pixels = width * np.array([[k.height] for k in cameras])
+    v, u = np.divmod((rng.random((groups, each)) * pixels).astype(np.int64), width)
+    colour, depth = np.empty((groups, each, 3), np.uint8), np.zeros((groups, each), np.float32)
+    trainable = np.ones((groups, each), bool)
+    for k, image in enumerate(f.image for f in drawn):
+        colour[k] = image.rgb[v[k], u[k]]
+        if image.depth is not None:
+            depth[k] = image.depth.at(v[k], u[k])
+        if image.bits is not None:
+            trainable[k] = image.bits.at(v[k], u[k])
+    pixel = np.stack([u, v], axis=-1).reshape(-1, 2).astype(np.float32)
+    frame = np.repeat(np.arange(groups), each)
+    fx, fy, cx, cy = np.array([(k.fx, k.fy, k.cx, k.cy) for k in cameras]).T[:, frame]
+    local = np.stack([(pixel[:, 0] - cx) / fx, (pixel[:, 1] - cy) / fy, np.ones(len(pixel))], axis=-1)
+    poses = np.stack([f.image.T_world_cam for f in drawn])[frame]
     return PixelBatch(
-        concatenate([p.rays for p in parts]),
-        *(np.concatenate([getattr(p, name) for p in parts])
-          for name in ("colour", "depth_m", "frame", "pixel", "focal_px", "trainable", "local", "rotation")),
+        rays=rays_along(local, poses), colour=colour.reshape(-1, 3).astype(np.float32) / 255, depth_m=depth.ravel(),
+        frames=drawn, frame=frame, pixel=pixel, focal_px=fy.astype(np.float32), trainable=trainable.ravel(),
+        local=local.astype(np.float32), rotation=poses[:, :3, :3].astype(np.float32),
     )  # fmt: skip
-
-
-def _from_frame(keyframe: Keyframe, index: int, count: int, rng: np.random.Generator) -> PixelBatch:
-    image = keyframe.image
-    flat = rng.integers(0, image.intrinsics.width * image.intrinsics.height, count)
-    v, u = np.divmod(flat, image.intrinsics.width)
-    depth = np.zeros(count, np.float32) if image.depth_m is None else image.depth_m[v, u]
-    return PixelBatch(
-        rays=camera_rays(image.intrinsics, image.T_world_cam, u.astype(np.float64), v.astype(np.float64)),
-        colour=image.rgb[v, u].astype(np.float32) / 255,
-        depth_m=depth,
-        frame=np.full(count, index, np.int64),
-        pixel=np.stack([u, v], axis=-1).astype(np.float32),
-        focal_px=np.full(count, image.intrinsics.fy, np.float32),
-        trainable=np.ones(count, bool) if image.mask is None else image.mask[v, u],
-        local=image.intrinsics.unproject(u.astype(np.float64), v.astype(np.float64)),
-        rotation=np.broadcast_to(image.T_world_cam[:3, :3].astype(np.float32), (count, 3, 3)),
-    )

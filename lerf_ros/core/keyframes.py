@@ -2,14 +2,16 @@
 """Posed images, the gate that makes some of them keyframes, and the store that holds those."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float16, Float32, Float64, UInt8
+from jaxtyping import Bool, Float16, Float32, Float64, UInt8
 
 from lerf_ros.config import KeyframeConfig
 from lerf_ros.core.geometry import Intrinsics, check_transform, invert, rotation_angle
+from lerf_ros.core.packed import BitMask, CompactDepth
 from lerf_ros.core.pyramid import FeaturePyramid
+from lerf_ros.core.redundancy import Redundancy
 from lerf_ros.errors import DepthError, ImageError
 
 
@@ -57,19 +59,69 @@ class PosedImage:
 
 
 @dataclass(frozen=True)
+class KeptImage:
+    """A posed image as a keyframe keeps it, in little more than half the memory.
+
+    Attributes:
+        depth: z-depth; None: no depth sensor.
+        bits: of the mask; None: True everywhere.
+        stamp_ns, rgb, intrinsics, T_world_cam, camera: as of `PosedImage`.
+    """
+
+    stamp_ns: int
+    rgb: UInt8[np.ndarray, "H W 3"]
+    depth: CompactDepth | None
+    intrinsics: Intrinsics
+    T_world_cam: Float64[np.ndarray, "4 4"]
+    camera: str = "camera"
+    bits: BitMask | None = None
+
+    @staticmethod
+    def of(image: PosedImage) -> "KeptImage":
+        """Pack depth and mask; colours are shared with `image`."""
+        depth = None if image.depth_m is None else CompactDepth.of(image.depth_m)
+        bits = None if image.mask is None else BitMask.of(image.mask)
+        return KeptImage(image.stamp_ns, image.rgb, depth, image.intrinsics, image.T_world_cam, image.camera, bits)
+
+    @property
+    def depth_m(self) -> Float32[np.ndarray, "H W"] | None:
+        """The whole depth image, metres, unpacked anew each time; 0 where not measured."""
+        return None if self.depth is None else self.depth.metres()
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "H W"] | None:
+        """The whole mask, unpacked anew each time."""
+        return None if self.bits is None else self.bits.whole()
+
+
+@dataclass(frozen=True)
 class Keyframe:
     """A posed image kept for training.
 
     Attributes:
         id: number of its own.
-        pyramid: embeddings of its crops; None: colour and geometry only.
+        pyramid: embeddings of its crops (in a map without them: they are in its bank); None: colour and geometry only.
         patches: features of an even grid of cells over the image; None: the language is not regularised.
     """
 
     id: int
-    image: PosedImage
+    image: KeptImage
     pyramid: FeaturePyramid | None
     patches: Float16[np.ndarray, "h w P"] | None = None
+
+    @staticmethod
+    def of(
+        number: int,
+        image: PosedImage,
+        pyramid: FeaturePyramid | None = None,
+        patches: Float16[np.ndarray, "h w P"] | None = None,
+    ) -> "Keyframe":
+        """Return the keyframe of an image."""
+        return Keyframe(number, KeptImage.of(image), pyramid, patches)
+
+    def without_embeddings(self) -> "Keyframe":
+        """Return this keyframe as a map keeps it, whose bank holds the embeddings."""
+        return self if self.pyramid is None else replace(self, pyramid=self.pyramid.without_embeddings())
 
 
 class MotionGate:
@@ -107,17 +159,19 @@ class KeyframeStore:
     def __init__(self, max_count: int) -> None:
         self._lock = threading.Lock()
         self._frames: tuple[Keyframe, ...] = ()
+        self._redundancy = Redundancy()
         self._max_count = max_count
         self._version = 0
 
     def add(self, keyframe: Keyframe) -> Keyframe | None:
         """Append a keyframe; return the one evicted to make room, if any."""
         with self._lock:
-            frames = (*self._frames, keyframe)
-            evicted = None
+            frames, evicted = (*self._frames, keyframe), None
+            self._redundancy.add(keyframe.image.T_world_cam)
             if len(frames) > self._max_count:
-                evicted = frames[_most_redundant(frames)]
-                frames = tuple(f for f in frames if f is not evicted)
+                k = self._redundancy.most_redundant()
+                self._redundancy.remove(k)
+                frames, evicted = frames[:k] + frames[k + 1 :], frames[k]
             self._frames = frames
             self._version += 1
             return evicted
@@ -126,6 +180,7 @@ class KeyframeStore:
         """Drop all keyframes."""
         with self._lock:
             self._frames = ()
+            self._redundancy = Redundancy()
             self._version += 1
 
     def view(self) -> tuple[Keyframe, ...]:
@@ -138,13 +193,3 @@ class KeyframeStore:
         """Counts every change."""
         with self._lock:
             return self._version
-
-
-def _most_redundant(frames: tuple[Keyframe, ...]) -> int:
-    """Return the index (not the last) whose pose is nearest to another one's: metres + radians / 3."""
-    poses = np.stack([f.image.T_world_cam for f in frames])
-    distance = np.linalg.norm(poses[:, None, :3, 3] - poses[None, :, :3, 3], axis=-1)
-    trace = np.einsum("iab,jab->ij", poses[:, :3, :3], poses[:, :3, :3])
-    distance += np.arccos(np.clip((trace - 1) / 2, -1, 1)) / 3
-    np.fill_diagonal(distance, np.inf)
-    return int(distance[:-1].min(axis=1).argmin())

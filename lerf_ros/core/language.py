@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training of the language field, and its evaluation on surface points."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from lerf_ros.config import Config
@@ -16,7 +15,6 @@ from lerf_ros.core.contraction import SceneBox
 from lerf_ros.core.field import LanguageField, PatchHead
 from lerf_ros.core.hashgrid import TableAdam
 from lerf_ros.core.hashgrid.workers import Workers
-from lerf_ros.core.keyframes import Keyframe
 from lerf_ros.core.pyramid_bank import PyramidBank
 from lerf_ros.core.radiance import RadianceTrainer
 
@@ -54,7 +52,7 @@ class LanguageTrainer:
         self._adam = torch.optim.Adam(networks, rate, betas=(0.9, 0.99), eps=1e-15, weight_decay=decay, fused=True)
         self._table_adams = [TableAdam(grid, workers, decay) for grid in self.field.grids]
 
-    def step(self, frames: Sequence[Keyframe], batch: PixelBatch, lr_ratio: float) -> LanguageReport | None:
+    def step(self, batch: PixelBatch, lr_ratio: float) -> LanguageReport | None:
         """Take one step on the pixels of `batch`; return the losses, or None when no pixel could be used."""
         samples, weights = self._samples(batch)
         points = batch.rays.points(samples)
@@ -63,16 +61,16 @@ class LanguageTrainer:
             return None
         # Always the same number of rows: oneDNN keeps a compiled primitive for every shape it has ever seen.
         rows = np.resize(usable, len(batch))
-        level = self._rng.uniform(0, len_levels(frames) - 1, len(rows)).astype(np.float32)
-        slots = np.array([self.bank.slot(frame.id) for frame in frames], np.int64)[batch.frame[rows]]
+        level = self._rng.uniform(0, self.bank.levels - 1, len(rows)).astype(np.float32)
+        slots = np.array([self.bank.slot(frame.id) for frame in batch.frames], np.int64)[batch.frame[rows]]
         target = self.bank.lookup(slots, batch.pixel[rows, 0], batch.pixel[rows, 1], level)
         z = samples[rows] * batch.rays.z_per_t[rows, None]
-        scale = physical_scale(tile_px(frames, batch.frame[rows], level), z, batch.focal_px[rows])
+        scale = physical_scale(self.bank.tile_px(slots, level), z, batch.focal_px[rows])
         embedding, patches = self._render(points[rows], scale, weights[rows])
         clip = CLIP_LOSSES[self._train.clip_loss](embedding, torch.from_numpy(target))
         loss, dino = self._train.clip_weight * clip, float("nan")
         if patches is not None:
-            wanted = regulariser.lookup(frames, batch.frame[rows], batch.pixel[rows], patches.shape[1])
+            wanted = regulariser.lookup(batch.frames, batch.frame[rows], batch.pixel[rows], patches.shape[1])
             squared = losses.patch_features(patches, torch.from_numpy(wanted))
             loss, dino = loss + self._train.dino_weight * squared, float(squared.detach())
         self._descend(loss, lr_ratio)
@@ -127,24 +125,8 @@ class LanguageTrainer:
         return out
 
 
-def len_levels(frames: Sequence[Keyframe]) -> int:
-    """Return the number of pyramid levels, the same for all keyframes of a map."""
-    pyramid = frames[0].pyramid
-    return 0 if pyramid is None else pyramid.levels
-
-
 def physical_scale(
     tile_px: Float32[np.ndarray, " B"], z_m: Float[np.ndarray, "B k"], focal_px: Float32[np.ndarray, " B"]
 ) -> Float32[np.ndarray, "B k"]:
     """Return the height in metres that a ray's tile covers at each of its samples (z-depths), by its own camera."""
     return np.asarray(tile_px[:, None] * z_m / focal_px[:, None], np.float32)
-
-
-def tile_px(
-    frames: Sequence[Keyframe], index: Int64[np.ndarray, " B"], level: Float32[np.ndarray, " B"]
-) -> Float32[np.ndarray, " B"]:
-    """Return the tile side in pixels of each ray's keyframe at its (fractional) level."""
-    sizes = np.stack([f.pyramid.tile_px for f in frames if f.pyramid is not None]).astype(np.float32)
-    low = np.minimum(level.astype(np.int64), sizes.shape[1] - 2)
-    fraction = level - low
-    return np.asarray(sizes[index, low] * (1 - fraction) + sizes[index, low + 1] * fraction, np.float32)

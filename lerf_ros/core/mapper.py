@@ -13,7 +13,7 @@ from lerf_ros.config import Config, QueryConfig
 from lerf_ros.core.agreement import DepthView, confirmations
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.geometry import Intrinsics
-from lerf_ros.core.keyframes import Keyframe, KeyframeStore, MotionGate, PosedImage
+from lerf_ros.core.keyframes import KeptImage, Keyframe, KeyframeStore, MotionGate, PosedImage
 from lerf_ros.core.pyramid import build_pyramid, check_encoder
 from lerf_ros.core.regulariser import load_regulariser
 from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
@@ -69,17 +69,16 @@ class LerfMapper:
         pyramid = None if self.encoder is None else build_pyramid(self.encoder, image.rgb, self.config.pyramid)
         patches = None if self._regulariser is None else self._regulariser.features(image.rgb)
         self._gate.remember(image)  # only now: a frame that could not be embedded must not count as seen
-        return Keyframe(next(self._ids), image, pyramid, patches)
+        return Keyframe.of(next(self._ids), image, pyramid, patches)
 
     def add(self, keyframe: Keyframe) -> None:
         """Take a keyframe into the map; the most redundant one leaves when the budget is spent."""
         self.trainer.add(keyframe)  # before the store: what this refuses must not be drawn from
-        evicted = self.store.add(keyframe)
+        evicted = self.store.add(keyframe.without_embeddings())
         if evicted is not None:
             self.trainer.remove(evicted)
             self._rendered.pop(evicted.id, None)
-        if keyframe.image.depth_m is not None:
-            self._surface.add(keyframe.image, keyframe.image.depth_m)
+        self._add_measured_surface(keyframe.image)
 
     def step(self) -> StepReport:
         """Take one optimisation step of both fields on the keyframes there are."""
@@ -108,7 +107,7 @@ class LerfMapper:
 
     def _add_rendered_surface(self, frames: tuple[Keyframe, ...]) -> None:
         """Without measured depth the surface is the rendered depth that enough keyframes agree on."""
-        blind = [frame for frame in frames if frame.image.depth_m is None]
+        blind = [frame for frame in frames if frame.image.depth is None]
         if not blind:
             return
         self._render_depth(blind)
@@ -120,10 +119,14 @@ class LerfMapper:
         ]
         self._surface.clear(_spacing(sure) if len(blind) == len(frames) else 0.0)
         for frame in frames:
-            if frame.image.depth_m is not None:
-                self._surface.add(frame.image, frame.image.depth_m)
+            self._add_measured_surface(frame.image)
         for frame, view, seen in zip(blind, sure, counts, strict=True):
             self._surface.add(_small(frame.image), view.depth_m, seen)
+
+    def _add_measured_surface(self, image: KeptImage) -> None:
+        depth_m = image.depth_m
+        if depth_m is not None:
+            self._surface.add(image, depth_m)
 
     def _render_depth(self, blind: list[Keyframe]) -> None:
         """Render depth of every new keyframe; with few of them, of those rendered longest ago too: the field learns."""
@@ -204,17 +207,17 @@ def query_scales(config: QueryConfig) -> Float32[np.ndarray, " S"]:
     return np.asarray(spread(config.min_scale_m, config.max_scale_m, config.scales), np.float32)
 
 
-def _small_camera(image: PosedImage) -> Intrinsics:
+def _small_camera(image: KeptImage) -> Intrinsics:
     """Return the camera that depth is rendered for."""
     width = min(RENDERED_WIDTH_PX, image.intrinsics.width)
     return image.intrinsics.scaled(width, max(round(image.intrinsics.height * width / image.intrinsics.width), 1))
 
 
-def _small(image: PosedImage) -> PosedImage:
+def _small(image: KeptImage) -> KeptImage:
     """Return the image at the size that depth is rendered at."""
     camera = _small_camera(image)
     rgb = cv2.resize(image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    return replace(image, rgb=rgb, intrinsics=camera, mask=None)
+    return replace(image, rgb=rgb, intrinsics=camera, bits=None)
 
 
 def _spacing(views: list[DepthView]) -> float:

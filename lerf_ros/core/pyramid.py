@@ -14,7 +14,7 @@ The physical scale of a level at z-depth d is `tile_px * d / fy` metres, `tile_p
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -79,6 +79,10 @@ class FeaturePyramid(TileGrid):
     """The tiles of one keyframe and the unit embedding of each (T tiles, in the order of the grid)."""
 
     features: Float16[np.ndarray, "T D"]
+
+    def without_embeddings(self) -> "FeaturePyramid":
+        """Return the same tiles with no features at all."""
+        return replace(self, features=np.empty((0, self.features.shape[1]), np.float16))
 
 
 def tile_grid(width: int, height: int, config: PyramidConfig) -> TileGrid:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """All keyframes' pyramids in one array, and trilinear lookup across them (LERF section 3.2)."""
 
-import math
 from typing import no_type_check
 
 import numpy as np
@@ -23,9 +22,20 @@ class PyramidBank:
         self._features = np.zeros((0, 0), np.float16)
         self._grids = np.zeros((0, 3, 0), np.int32)  # nx, ny, first row of each level
         self._lattices = np.zeros((0, 4, 0))  # first centre x, y, distance to the last x, y
+        self._tiles = np.zeros((0, 0), np.float32)  # side of a tile of each level, pixels
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    @property
+    def levels(self) -> int:
+        """Levels of the pyramids, the same for all; 0 while there are none."""
+        return int(self._tiles.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes, bytes."""
+        return self._features.nbytes + self._grids.nbytes + self._lattices.nbytes + self._tiles.nbytes
 
     def slot(self, keyframe_id: int) -> int:
         """Return the slot a keyframe's pyramid lies in, as `lookup` takes it.
@@ -47,16 +57,20 @@ class PyramidBank:
         if len(self._rows) and (dim, pyramid.levels) != (self._features.shape[1], self._grids.shape[2]):
             raise ValueError(f"a pyramid of {pyramid.levels} levels x {dim} does not fit the bank's "
                              f"{self._grids.shape[2]} levels x {self._features.shape[1]}")
+        if count != pyramid.tiles:
+            raise ValueError(f"keyframe {keyframe_id} has {count} embeddings for {pyramid.tiles} tiles")
         row = self._take_rows(count, dim)
         slot = self._free_slots.pop() if self._free_slots else len(self._rows)
         if slot == len(self._rows):
             self._rows.append((0, 0))
-            self._grids = _grown(self._grids, slot + 1, (3, pyramid.levels))
-            self._lattices = _grown(self._lattices, slot + 1, (4, pyramid.levels))
+            self._grids = _with_rows(self._grids, slot + 1, (3, pyramid.levels))
+            self._lattices = _with_rows(self._lattices, slot + 1, (4, pyramid.levels))
+            self._tiles = _with_rows(self._tiles, slot + 1, (pyramid.levels,))
         self._rows[slot] = (row, count)
         self._features[row : row + count] = pyramid.features
         self._grids[slot] = pyramid.nx, pyramid.ny, row + pyramid.offset
         self._lattices[slot] = *pyramid.first_px.T, *pyramid.span_px.T
+        self._tiles[slot] = pyramid.tile_px
         self._slots[keyframe_id] = slot
         return slot
 
@@ -87,6 +101,15 @@ class PyramidBank:
                 u.astype(f32), v.astype(f32), level.astype(f32), out)
         return out
 
+    def tile_px(
+        self, slot: Int64[np.ndarray, " B"], level: Float32[np.ndarray, " B"]
+    ) -> Float32[np.ndarray, " B"]:
+        """Return the side of a tile in pixels at fractional levels of the pyramids in `slot`: linear between levels."""
+        low = np.minimum(level.astype(np.int64), self.levels - 2)
+        share = level - low
+        tiles = self._tiles
+        return np.asarray(tiles[slot, low] * (1 - share) + tiles[slot, low + 1] * share, np.float32)
+
     def _take_rows(self, count: int, dim: int) -> int:
         """Return the first of `count` free rows, reusing a removed pyramid's if it fits exactly."""
         for k, (row, free) in enumerate(self._free_rows):
@@ -95,18 +118,19 @@ class PyramidBank:
                 return row
         row = self._used
         self._used += count
-        self._features = _grown(self._features, self._used, (dim,))
+        self._features = _with_rows(self._features, self._used, (dim,))
         return row
 
 
-def _grown(array: np.ndarray, rows: int, tail: tuple[int, ...]) -> np.ndarray:
-    """Return `array`, or a copy with room for at least `rows` rows (half as much again, so growing is cheap)."""
-    if len(array) >= rows and array.shape[1:] == tail:
-        return array
-    out = np.zeros((max(rows, math.ceil(1.5 * len(array))), *tail), array.dtype)
-    if array.shape[1:] == tail:
-        out[: len(array)] = array
-    return out
+def _with_rows(array: np.ndarray, rows: int, tail: tuple[int, ...]) -> np.ndarray:
+    """Return `array` with so many rows: lengthened in place, or a new one if it has no rows of that shape yet.
+
+    The system moves pages of large arrays instead of copying them, so there are neither spare rows nor two copies.
+    """
+    if array.shape[1:] != tail:
+        return np.zeros((rows, *tail), array.dtype)
+    array.resize((rows, *tail), refcheck=False)  # nobody else holds it: views are made for one lookup and dropped
+    return array
 
 
 @njit(nogil=True, fastmath=True, cache=True)

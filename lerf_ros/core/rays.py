@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float32, Float64
 
 from lerf_ros.core.geometry import Intrinsics
 
@@ -33,30 +33,19 @@ class RayBundle:
         return len(self.origins)
 
 
-def camera_rays(
-    intrinsics: Intrinsics,
-    T_world_cam: Float64[np.ndarray, "4 4"],
-    u: Float64[np.ndarray, " B"],
-    v: Float64[np.ndarray, " B"],
-) -> RayBundle:
-    """Return the rays through pixels (u, v) of one camera."""
-    local = intrinsics.unproject(u, v)
+def rays_along(local: Float[np.ndarray, "B 3"], T_world_cam: Float64[np.ndarray, "B 4 4"]) -> RayBundle:
+    """Return the rays along camera-frame directions with z = 1, each of a camera of its own."""
     norm = np.linalg.norm(local, axis=-1)
-    rotated = (local / norm[:, None]) @ T_world_cam[:3, :3].T
-    origins = np.broadcast_to(T_world_cam[:3, 3].astype(np.float32), rotated.shape)
-    return RayBundle(np.ascontiguousarray(origins), rotated.astype(np.float32), (1 / norm).astype(np.float32))
+    rotated = np.einsum("bij,bj->bi", T_world_cam[:, :3, :3], local / norm[:, None])
+    origins = np.ascontiguousarray(T_world_cam[:, :3, 3].astype(np.float32))
+    return RayBundle(origins, rotated.astype(np.float32), (1 / norm).astype(np.float32))
 
 
 def image_rays(intrinsics: Intrinsics, T_world_cam: Float64[np.ndarray, "4 4"]) -> RayBundle:
     """Return the rays of all pixels, row by row."""
     v, u = np.mgrid[0 : intrinsics.height, 0 : intrinsics.width].astype(np.float64)
-    return camera_rays(intrinsics, T_world_cam, u.ravel(), v.ravel())
-
-
-def concatenate(bundles: list[RayBundle]) -> RayBundle:
-    """Return all rays in one bundle."""
-    return RayBundle(
-        np.concatenate([b.origins for b in bundles]),
-        np.concatenate([b.directions for b in bundles]),
-        np.concatenate([b.z_per_t for b in bundles]),
-    )
+    local = intrinsics.unproject(u.ravel(), v.ravel())
+    norm = np.linalg.norm(local, axis=-1)
+    rotated = (local / norm[:, None]) @ T_world_cam[:3, :3].T
+    origins = np.broadcast_to(T_world_cam[:3, 3].astype(np.float32), rotated.shape)
+    return RayBundle(np.ascontiguousarray(origins), rotated.astype(np.float32), (1 / norm).astype(np.float32))

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 from numba import njit
 
 from lerf_ros.config import SurfaceConfig, WorkspaceConfig
-from lerf_ros.core.keyframes import PosedImage
+from lerf_ros.core.keyframes import KeptImage, PosedImage
 
 SAMPLES_PER_VOXEL = 1.7
 """Along one axis, so that a voxel in view is not skipped between two samples."""
@@ -69,16 +69,17 @@ class SurfaceBuilder:
         self._cells = _Cells(1024)
 
     def add(
-        self, image: PosedImage, depth_m: Float32[np.ndarray, "H W"], views: Int32[np.ndarray, "H W"] | None = None
-    ) -> None:
+        self, image: PosedImage | KeptImage, depth_m: Float32[np.ndarray, "H W"],
+        views: Int32[np.ndarray, "H W"] | None = None,
+    ) -> None:  # fmt: skip
         """Fuse one keyframe's z-depth (metres; 0 or NaN where unknown), measured or rendered.
 
         `views` tells of each pixel how many keyframes are known to see its point, where more is known than this one.
         Pixels outside `image.mask`, at depth discontinuities and on surfaces seen at a grazing angle are left out.
         """
         depth = np.where(np.isfinite(depth_m), depth_m, np.float32(0))
-        if image.mask is not None:
-            depth = np.where(image.mask, depth, np.float32(0))
+        if (mask := image.mask) is not None:
+            depth = np.where(mask, depth, np.float32(0))
         seen = depth[depth > 0]
         if not len(seen):
             return

@@ -87,12 +87,12 @@ class Trainer:
         lr_ratio = rate_ratio(self._config, self.steps)
         recent = self._config.recent_share
         batch = draw_pixels(frames, self._config.rays, recent, self._rng)
-        slots = np.array([self._slots[frame.id] for frame in frames], np.int64)[batch.frame]
+        slots = np.array([self._slots[frame.id] for frame in batch.frames], np.int64)[batch.frame]
         found = self.radiance.step(batch, slots, lr_ratio)
         language = None
         if self.language is not None and self.steps % self._config.language_every == 0:
             pixels = draw_pixels(frames, self._config.language_rays, recent, self._rng)
-            language = self.language.step(frames, pixels, lr_ratio)
+            language = self.language.step(pixels, lr_ratio)
         language = language or LanguageReport(float("nan"), float("nan"), 0.0)
         self.steps += 1
         return StepReport(

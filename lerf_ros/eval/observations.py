@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lerf_ros.core.geometry import invert, transform_points
-from lerf_ros.core.keyframes import Keyframe, PosedImage
+from lerf_ros.core.keyframes import KeptImage, Keyframe, PosedImage
 from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
 from lerf_ros.sim.camera import RenderedFrame
@@ -65,13 +65,14 @@ def _tiles(frame: Keyframe) -> np.ndarray:
 def _scales_m(frames: Sequence[Keyframe]) -> Float32[np.ndarray, " S"]:
     sizes = []
     for frame in frames:
-        assert frame.image.depth_m is not None
-        depth = float(np.median(frame.image.depth_m[frame.image.depth_m > 0]))
+        depth_m = frame.image.depth_m
+        assert depth_m is not None
+        depth = float(np.median(depth_m[depth_m > 0]))
         sizes.append(_tiles(frame) * depth / frame.image.intrinsics.fy)
     return np.asarray(np.mean(sizes, axis=0), np.float32)
 
 
-def seen_points(image: PosedImage, points: Float[np.ndarray, "N 3"]) -> tuple[np.ndarray, ...]:
+def seen_points(image: PosedImage | KeptImage, points: Float[np.ndarray, "N 3"]) -> tuple[np.ndarray, ...]:
     """Return which world points an image sees (row indices), at which pixels u, v, and at which z-depth (m)."""
     u, v, z = image.intrinsics.project(transform_points(invert(image.T_world_cam), points.astype(np.float64)))
     k, depth = image.intrinsics, image.depth_m

@@ -12,7 +12,7 @@ from mapped_scene import map_ring
 
 from lerf_ros.config import Config, from_flat
 from lerf_ros.core.geometry import transform_points
-from lerf_ros.core.keyframes import PosedImage
+from lerf_ros.core.keyframes import KeptImage, PosedImage
 from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.query import QueryRequest, Status, answer
 from lerf_ros.core.relevancy import relevancy
@@ -144,7 +144,8 @@ def blind(config: Config, views: int) -> LerfMapper:
         image = render((BALL, CRATE), pose, stamp_ns=(k + 1) * 10**9)
         keyframe = mapper.prepare(image)
         assert keyframe is not None
-        mapper.add(dataclasses.replace(keyframe, image=dataclasses.replace(textured(image), depth_m=None)))
+        shaded = KeptImage.of(dataclasses.replace(textured(image), depth_m=None))
+        mapper.add(dataclasses.replace(keyframe, image=shaded))
     return mapper
 
 

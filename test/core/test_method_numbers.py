@@ -19,9 +19,10 @@ from lerf_ros.core.field import LanguageField
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.core.keyframes import Keyframe
-from lerf_ros.core.language import physical_scale, tile_px
+from lerf_ros.core.language import physical_scale
 from lerf_ros.core.mapper import query_scales
 from lerf_ros.core.pyramid import build_pyramid, tile_grid
+from lerf_ros.core.pyramid_bank import PyramidBank
 from lerf_ros.core.relevancy import relevancy
 from lerf_ros.core.trainer import Trainer, rate_ratio
 
@@ -44,7 +45,7 @@ def with_a_surface(config: Config, steps: int = 30) -> tuple[Trainer, list[Keyfr
     torch.set_num_threads(1)
     trainer = Trainer(config, ColourEncoder.embed_dim)
     images = [render((BALL,), pose) for pose in ring(2)]
-    frames = [Keyframe(k, i, build_pyramid(ColourEncoder(), i.rgb, config.pyramid)) for k, i in enumerate(images)]
+    frames = [Keyframe.of(k, i, build_pyramid(ColourEncoder(), i.rgb, config.pyramid)) for k, i in enumerate(images)]
     for frame in frames:
         trainer.add(frame)
     for _ in range(steps):
@@ -75,9 +76,10 @@ def test_the_scale_grows_with_depth_and_tile_and_is_each_cameras_own() -> None:
 def test_the_tile_between_two_levels_is_theirs_in_proportion() -> None:
     wide = dataclasses.replace(CAMERA, height=200, width=300, cx=149.5, cy=99.5)
     image = render((BALL,), look_at((0.3, 0.0, 0.4), (0, 0, 0)), camera=wide)
-    frame = Keyframe(0, image, build_pyramid(ColourEncoder(), image.rgb, LERF_TILES))
+    bank = PyramidBank()
+    bank.add(0, build_pyramid(ColourEncoder(), image.rgb, LERF_TILES))
     # 200 px high: 10, 25, 40, ... ; a quarter of the way from 25 to 40 is 28.75
-    assert tile_px((frame,), np.array([0, 0, 0]), column(0, 1.25, 6)) == pytest.approx(np.array([10, 28.75, 100]))
+    assert bank.tile_px(np.array([0, 0, 0]), column(0, 1.25, 6)) == pytest.approx(np.array([10, 28.75, 100]))
 
 
 def test_weights_are_the_chances_of_ending_at_each_sample() -> None:
@@ -169,7 +171,7 @@ def test_language_teaches_density_nothing_but_what_it_renders_depends_on_it() ->
     assert language is not None
     table = language.field.grid.table.detach().clone()
     batch = draw_pixels(frames, 64, 0.0, np.random.default_rng(0))
-    assert language.step(frames, batch, 1.0) is not None
+    assert language.step(batch, 1.0) is not None
     gradients = [p.grad for p in trainer.radiance.field.parameters()]
     assert all(g is None or not g.any() for g in gradients)  # exactly zero
     assert all(torch.equal(before[name], value) for name, value in trainer.radiance.field.state_dict().items())
@@ -190,7 +192,7 @@ def test_the_weight_of_the_language_loss_alone_changes_nothing() -> None:
 def test_two_cameras_of_different_focal_length_get_scales_of_their_own() -> None:
     pose = look_at((0.0, -0.4, 0.4), (0, 0, 0))
     near, far = CAMERA, Intrinsics(320, 240, 560.0, 560.0, 159.5, 119.5)
-    frames = [Keyframe(k, render((), pose, camera=c), None) for k, c in enumerate((near, far))]
+    frames = [Keyframe.of(k, render((), pose, camera=c)) for k, c in enumerate((near, far))]
     batch = draw_pixels(frames, 64, 0.0, np.random.default_rng(0))
     assert {280.0, 560.0} == set(batch.focal_px.tolist())
-    assert all(batch.focal_px[i] == (280.0, 560.0)[batch.frame[i]] for i in range(len(batch)))
+    assert all(batch.focal_px[i] == (280.0, 560.0)[batch.frames[batch.frame[i]].id] for i in range(len(batch)))

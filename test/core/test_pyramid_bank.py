@@ -125,3 +125,24 @@ def test_padded_lookups_by_hand() -> None:
     above = f[[117, 118, 124, 125]].mean(axis=0)
     for row, expected in zip(found, (midway, centre, beyond, (centre + above) / 2), strict=True):
         np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_growing_keeps_what_is_there_and_takes_no_more_than_it_needs() -> None:
+    rng = np.random.default_rng(3)
+    grid = tile_grid(64, 48, PyramidConfig(levels=3))
+    bank, features = PyramidBank(), []
+    for k in range(40):
+        features.append(rng.normal(size=(grid.tiles, 16)).astype(np.float16))
+        bank.add(k, FeaturePyramid(**vars(grid), features=features[-1]))
+    assert bank.nbytes < 40 * (features[0].nbytes + 500)
+    for k in (0, 17, 39):
+        first = np.array([bank.slot(k)])
+        at = bank.lookup(first, grid.first_px[:1, 0], grid.first_px[:1, 1], np.zeros(1))
+        np.testing.assert_allclose(at[0], features[k][0], rtol=1e-3)
+
+
+def test_a_pyramid_whose_embeddings_are_gone_is_refused() -> None:
+    grid = tile_grid(64, 48, PyramidConfig(levels=3))
+    pyramid = FeaturePyramid(**vars(grid), features=np.ones((grid.tiles, 16), np.float16))
+    with pytest.raises(ValueError, match="0 embeddings for"):
+        PyramidBank().add(0, pyramid.without_embeddings())

@@ -113,12 +113,12 @@ def test_features_that_are_not_finite_are_refused() -> None:
 def test_a_pixel_takes_the_feature_of_the_cell_it_lies_in() -> None:
     image = render((), ring(1)[0])  # 320 x 240
     patches = np.arange(3 * 4, dtype=np.float16).reshape(3, 4, 1)  # cells of 80 x 80 pixels
-    frames = [Keyframe(7, image, None, patches), Keyframe(8, image, None, patches + 100)]
+    frames = [Keyframe.of(7, image, None, patches), Keyframe.of(8, image, None, patches + 100)]
     pixel = np.array([(0, 0), (79, 79), (80, 79), (80, 80), (319, 239), (0, 239)], np.float32)
     index = np.array([0, 0, 0, 1, 0, 1])
     assert regulariser.lookup(frames, index, pixel, 1)[:, 0].tolist() == [0, 0, 1, 105, 11, 108]
     with pytest.raises(ValueError, match="9 has no patch features"):
-        regulariser.lookup([Keyframe(9, image, None)], index[:1], pixel[:1], 1)
+        regulariser.lookup([Keyframe.of(9, image)], index[:1], pixel[:1], 1)
 
 
 def test_the_field_learns_the_patch_features_of_what_it_sees() -> None:

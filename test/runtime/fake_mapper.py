@@ -55,7 +55,7 @@ class FakeMapper:
     def prepare(self, image: PosedImage) -> Keyframe | None:
         if self.fail_prepare is not None:
             raise self.fail_prepare
-        return None if image.stamp_ns % 2 else Keyframe(image.stamp_ns, image, None)
+        return None if image.stamp_ns % 2 else Keyframe.of(image.stamp_ns, image)
 
     def add(self, keyframe: Keyframe) -> None:
         self.owners.add(threading.current_thread().name)
