@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8
 from scipy.spatial import cKDTree
+from torch import Tensor
 
 from lerf_ros.core.calibration import Calibration
+from lerf_ros.core.odds import NOTHING, point_odds
 from lerf_ros.core.segments import Segments
-from lerf_ros.core.support import MIN_SPEAKERS, NOTHING, SHARE, Support, margins
+from lerf_ros.core.snapshot import LanguageCache
+from lerf_ros.core.support import MIN_SPEAKERS, SHARE, Support, ask, margins
 
 COLD = 0.55
 CONTRAST = 0.35
@@ -46,18 +49,52 @@ class Match:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """Relevancy of single points to one phrase at one scale, worked out for the points that are asked for.
+
+    Attributes:
+        language: of the map.
+        texts: the phrase and its negatives, as `LanguageCache.texts` returns them.
+        scale: index of the scale.
+        body: the thing each surface point belongs to; None: each stands for itself.
+        fits: log-odds of the things as wholes at that scale.
+    """
+
+    language: LanguageCache
+    texts: Float32[np.ndarray, "T R"]
+    scale: int
+    body: Int32[np.ndarray, " N"] | None = None
+    fits: Float32[np.ndarray, " K"] | None = None
+
+    def own(self, rows: Int64[np.ndarray, " M"]) -> Float32[np.ndarray, " M"]:
+        """Return the relevancy of some surface points by themselves."""
+        return sigmoid(self._odds(rows))
+
+    def supported(self, rows: Int64[np.ndarray, " M"] | None = None) -> Float32[np.ndarray, " M"]:
+        """Return the same with the support of the thing each belongs to, of some points or (None) all."""
+        some = np.arange(self.language.rows.shape[1]) if rows is None else rows
+        own = self._odds(some)
+        if self.body is None or self.fits is None:
+            return sigmoid(own)
+        thing = self.body[some]
+        return sigmoid(np.where(thing >= 0, np.float32(0.5) * (own + self.fits[thing]), own))
+
+    def _odds(self, rows: Int64[np.ndarray, " M"]) -> Float32[np.ndarray, " M"]:
+        found: Float32[np.ndarray, " M"] = point_odds(self.language.values[self.scale], rows, self.texts, 1)[0]
+        return found
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a phrase is matched.
 
     Attributes:
         matches: the things it fits best, best first; never empty.
-        own: relevancy of each surface point by itself, at the best match's scale.
-        relevancy: the same with the support of the thing the point belongs to.
+        heat: relevancy of the surface points at the best match's scale.
     """
 
     matches: tuple[Match, ...]
-    own: Float32[np.ndarray, " N"]
-    relevancy: Float32[np.ndarray, " N"]
+    heat: Heat
 
     @property
     def best(self) -> Match:
@@ -67,62 +104,86 @@ class Place:
 
 @dataclass(frozen=True)
 class Nulls:
-    """What a phrase is weighed against: how well null phrases fit each thing, and how near each is to the phrase."""
+    """What phrases are weighed against: how well null phrases fit each thing, and their texts."""
 
     fits: Float32[np.ndarray, "P K"]
-    similarity: Float32[np.ndarray, " P"]
+    texts: Float32[np.ndarray, "P D"]
 
 
 def localise(
-    odds: Float32[np.ndarray, "S N"],
+    language: LanguageCache,
+    positives: Float[Tensor, "P D"],
+    negatives: Float[Tensor, "C D"],
     segments: Segments,
     support: Support,
     nulls: Nulls,
     calibration: Calibration,
     share: float = SHARE,
-) -> Place | None:
-    """Return the things that a phrase fits, the likeliest first, by what their points say together; None without any.
+) -> list[Place | None]:
+    """Return the things that each phrase fits, the likeliest first, by what their points say together; None without.
 
     Args:
-        odds: log-odds of the phrase at every scale and surface point.
+        language: of the map.
+        positives: the phrases.
+        negatives: what they are compared with.
         segments: the things.
         support: their points that may be asked.
         nulls: of the same points and share.
         calibration: evidence to probability.
         share: of a thing's points that speaks for it.
     """
-    by_scale = support.fits(odds[:, support.rows], share)
-    fits, scales = by_scale.max(axis=0), by_scale.argmax(axis=0)
-    there = np.flatnonzero(fits > NOTHING)
-    if not len(there):
-        return None
-    margin = margins(fits, nulls.fits, nulls.similarity, calibration.same_meaning)
+    found = ask(language, positives, negatives, support, share)
+    places: list[Place | None] = []
+    for p, positive in enumerate(positives.numpy()):
+        fits, scales = found.fits[p].max(axis=0), found.fits[p].argmax(axis=0)
+        margin = margins(fits, nulls.fits, nulls.texts @ positive, calibration.same_meaning)
+        matches = _matches(fits, scales, margin, found.hottest[p], calibration)
+        if not matches:
+            places.append(None)
+            continue
+        scale = matches[0].scale
+        texts = language.texts(positives[p : p + 1], negatives)
+        places.append(Place(matches, Heat(language, texts, scale, segments.body, found.fits[p, scale])))
+    return places
+
+
+def _matches(
+    fits: Float32[np.ndarray, " K"], scales: Int64[np.ndarray, " K"], margin: Float32[np.ndarray, " K"],
+    hottest: Int64[np.ndarray, "S K"], calibration: Calibration,
+) -> tuple[Match, ...]:  # fmt: skip
+    """Return the things that a phrase can be said about, the likeliest first."""
     probability, relevancies = calibration.probability(fits, margin), sigmoid(fits)
-    matches = []
-    for k in there[np.argsort(-calibration.log_odds(fits, margin)[there], kind="stable")]:
-        mine = support.points(int(k))
-        point = int(mine[odds[scales[k], mine].argmax()])
-        evidence = float(fits[k]), float(margin[k])
-        matches.append(Match(int(k), int(scales[k]), point, *evidence, float(relevancies[k]), float(probability[k])))
-    own = odds[matches[0].scale]
-    whole = by_scale[matches[0].scale]
-    supported = np.where(segments.body >= 0, 0.5 * (own + whole[segments.body]), own)
-    return Place(tuple(matches), sigmoid(own), sigmoid(supported))
+    there = np.flatnonzero(fits > NOTHING)
+    return tuple(
+        Match(
+            int(k), int(scales[k]), int(hottest[scales[k], k]), float(fits[k]), float(margin[k]), float(relevancies[k]),
+            float(probability[k]),
+        )
+        for k in there[np.argsort(-calibration.log_odds(fits, margin)[there], kind="stable")]
+    )  # fmt: skip
 
 
-def localise_peak(odds: Float32[np.ndarray, "S N"], use: Bool[np.ndarray, " N"]) -> Place | None:
-    """Return the hottest point over all scales, as LERF does; its relevancy stands for a probability."""
-    inside = np.flatnonzero(use)
-    if not len(inside):
-        return None
-    scale, column = np.unravel_index(int(odds[:, inside].argmax()), (len(odds), len(inside)))
-    own = sigmoid(odds[scale])
-    point = int(inside[column])
-    hottest = float(odds[scale, point])
-    return Place((Match(ANYWHERE, int(scale), point, hottest, 0.0, float(own[point]), float(own[point])),), own, own)
+def localise_peak(
+    language: LanguageCache,
+    positives: Float[Tensor, "P D"],
+    negatives: Float[Tensor, "C D"],
+    use: Bool[np.ndarray, " N"],
+) -> list[Place | None]:
+    """Return the hottest point of each phrase over all scales, as LERF does; its relevancy stands for a probability."""
+    rows = np.flatnonzero(use)
+    found = ask(language, positives, negatives, Support(rows, np.array([0, len(rows)])), 0.0)
+    places: list[Place | None] = []
+    for p in range(len(positives)):
+        scale = int(found.peaks[p, :, 0].argmax())
+        peak = float(found.peaks[p, scale, 0])
+        share = float(sigmoid(found.peaks[p, scale])[0])
+        match = Match(ANYWHERE, scale, int(found.hottest[p, scale, 0]), peak, 0.0, share, share)
+        heat = Heat(language, language.texts(positives[p : p + 1], negatives), scale)
+        places.append(Place((match,), heat) if np.isfinite(peak) else None)
+    return places
 
 
-def sigmoid(odds: Float32[np.ndarray, " N"]) -> Float32[np.ndarray, " N"]:
+def sigmoid(odds: Float32[np.ndarray, "*B"]) -> Float32[np.ndarray, "*B"]:
     """Return relevancies in [0, 1] of log-odds; minus infinity is 0."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.maximum(odds, np.float32(-80.0)))) * np.isfinite(odds), np.float32)
 

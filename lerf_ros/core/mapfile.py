@@ -4,7 +4,7 @@
     NAME/
         metadata.json          format, frame, encoder, configuration, counts, sha256 of the other files
         surface.safetensors    points, normals, colours, views, last_seen_ns
-        language.safetensors   scales_m, embeddings
+        language.safetensors   scales_m, rows, basis (version 1: embeddings in full instead)
         weights.safetensors    the fields
 """
 
@@ -31,7 +31,7 @@ from lerf_ros.core.surface import SurfaceMap
 from lerf_ros.errors import MapFileError
 
 FORMAT = "lerf_ros map"
-VERSION = 1
+VERSION = 2
 METADATA = "metadata.json"
 PARTS = ("surface", "language", "weights")
 _SURFACE = {
@@ -115,12 +115,9 @@ def load_map(path: Path, encoder: ImageTextEncoder | None, frame_id: str = "") -
                            f"{encoder.name} ({encoder.sha256[:12]}): set encoder.model, or map anew")
     parts = {name: _read_part(path / f"{name}.safetensors", info.sha256[name]) for name in PARTS}
     surface = _surface(parts["surface"], info, path)
-    scales, embeddings = parts["language"].get("scales_m"), parts["language"].get("embeddings")
-    if scales is None or embeddings is None or embeddings.shape[:2] != (len(scales), info.points):
-        raise MapFileError(f"map {path}: language.safetensors does not fit its surface")
     return FieldSnapshot(
         step=info.step, stamp_ns=info.stamp_ns, frame_id=info.frame_id, keyframes=info.keyframes, surface=surface,
-        language=LanguageCache(scales.numpy(), embeddings), encoder_name=info.encoder_name,
+        language=_language(parts["language"], info, path), encoder_name=info.encoder_name,
         encoder_sha256=info.encoder_sha256, weights={k: v.numpy() for k, v in parts["weights"].items()},
     )  # fmt: skip
 
@@ -163,7 +160,8 @@ def _write(snapshot: FieldSnapshot, folder: Path, config: Config) -> None:
     surface, language = snapshot.surface, snapshot.language
     tensors = {
         "surface": {name: torch.from_numpy(np.ascontiguousarray(getattr(surface, name))) for name in _SURFACE},
-        "language": {"scales_m": torch.from_numpy(language.scales_m), "embeddings": language.embeddings.contiguous()},
+        "language": {"scales_m": torch.from_numpy(language.scales_m), "rows": language.rows.contiguous()}
+        | ({} if language.basis is None else {"basis": language.basis.contiguous()}),
         "weights": {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in snapshot.weights.items()},
     }
     for name, values in tensors.items():
@@ -224,6 +222,19 @@ def _surface(tensors: Mapping[str, torch.Tensor], info: MapInfo, path: Path) -> 
             raise MapFileError(f"map {path}: surface.safetensors holds no {name} for {info.points} points")
         arrays[name] = values
     return SurfaceMap(**arrays, voxel_m=info.voxel_m)
+
+
+def _language(tensors: Mapping[str, torch.Tensor], info: MapInfo, path: Path) -> LanguageCache:
+    scales, rows, basis = tensors.get("scales_m"), tensors.get("rows"), tensors.get("basis")
+    if scales is not None and "embeddings" in tensors:
+        old = LanguageCache.of(scales.numpy(), tensors["embeddings"])
+        rows, basis = old.rows, old.basis
+    if (
+        scales is None or rows is None or rows.shape[:2] != (len(scales), info.points)
+        or (basis is None) == (rows.dtype == torch.int16) or (basis is not None and len(basis) != rows.shape[2])
+    ):  # fmt: skip
+        raise MapFileError(f"map {path}: language.safetensors does not fit its surface")
+    return LanguageCache(scales.numpy(), rows, basis)
 
 
 def _sha256(path: Path) -> str:

@@ -150,7 +150,7 @@ class _Answers:
         message = found.message
         if request.plan_grasps:
             targets = propose(
-                points, surface.normals[whole], surface, support, self._config.grasp, place.relevancy[whole]
+                points, surface.normals[whole], surface, support, self._config.grasp, place.heat.supported(whole)
             )
             if not targets:
                 message = " ".join(filter(None, (message, "no free grasp fits the gripper")))
@@ -159,7 +159,7 @@ class _Answers:
         instances = tuple(self._instance(m, np.flatnonzero(self._segments.body == m.segment)) for m in rivals)
         return replace(
             found, message=message, extent=oriented_extent(points, support), points=surface.points[some],
-            colours=surface.colours[some], point_relevancy=place.relevancy[some],
+            colours=surface.colours[some], point_relevancy=place.heat.supported(some),
             targets=targets[: request.max_targets or DEFAULT_TARGETS],
             instances=(self._instance(place.best, whole), *instances),
         )  # fmt: skip
@@ -173,16 +173,18 @@ class _Answers:
 
     def _object(self, place: Place, use: Bool[np.ndarray, " N"]) -> Int64[np.ndarray, " M"]:
         """Return the points of a thing, its seldom seen sides too; of a part those about as relevant as its best."""
-        surface, values, thing = self._snapshot.surface, place.own, place.best.segment
+        surface, heat, thing = self._snapshot.surface, place.heat, place.best.segment
         if thing == ANYWHERE:
+            rows = np.flatnonzero(use)
             least = min(0.5 * (0.5 + place.best.relevancy), place.best.relevancy)
-            return np.asarray(np.flatnonzero(use & (values >= least)), np.int64)
+            return np.asarray(rows[heat.own(rows) >= least], np.int64)
         if self._request.within:
             rows = np.flatnonzero(use & (self._segments.label == thing))
-            return np.asarray(rows[values[rows] >= 0.5 * (values[rows].max() + np.median(values[rows]))], np.int64)
+            values = heat.own(rows)
+            return np.asarray(rows[values >= 0.5 * (values.max() + np.median(values))], np.int64)
         rows = np.flatnonzero(self._segments.body == thing)
         if self._segments.is_object(thing):
-            hot = hot_part(surface.points[rows], surface.colours[rows], values[rows], surface.voxel_m)
+            hot = hot_part(surface.points[rows], surface.colours[rows], heat.own(rows), surface.voxel_m)
             rows = rows[hot]
         return np.asarray(rows, np.int64)
 
@@ -219,4 +221,4 @@ def heat_maps(
     _check_encoder(snapshot, encoder)
     good = [p for p in dict.fromkeys(request.prompts) if not phrase_fault(p, config.query)]
     places = Search(snapshot, replace(request, within=""), encoder, config).places(good)
-    return {p: place.relevancy for p, place in zip(good, places, strict=True) if place is not None}
+    return {p: place.heat.supported() for p, place in zip(good, places, strict=True) if place is not None}

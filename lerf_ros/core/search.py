@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the things are that a phrase may mean: one request on one snapshot. What it means for the asker: `query.py`."""
 
-import threading
-from collections.abc import Callable, Sequence
-from weakref import WeakKeyDictionary
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,30 +11,35 @@ from torch import Tensor
 from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.localise import Nulls, Place, localise, localise_peak
+from lerf_ros.core.memo import Memo
 from lerf_ros.core.phrases import split_negation
-from lerf_ros.core.relevancy import CANONICAL, log_odds
+from lerf_ros.core.relevancy import CANONICAL
 from lerf_ros.core.request import QueryRequest
 from lerf_ros.core.segments import Segments, segment
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.core.support import SHARE, Support, null_fits
 
-AT_ONCE = 8
-"""Phrases a pass over the embeddings: with 30 scales a phrase's log-odds are several megabytes."""
-
-Finder = Callable[[Float32[np.ndarray, "S N"], Float32[np.ndarray, " D"]], Place | None]
-
-_segments: WeakKeyDictionary[FieldSnapshot, dict[int, Segments]] = WeakKeyDictionary()
-_nulls: WeakKeyDictionary[FieldSnapshot, dict[object, Float32[np.ndarray, "P K"]]] = WeakKeyDictionary()
-_lock = threading.Lock()
+_segments: Memo[Segments] = Memo()
+_supports: Memo[Support] = Memo()
+_nulls: Memo[Float32[np.ndarray, "P K"]] = Memo()
 
 
 def segments_of(snapshot: FieldSnapshot, min_views: int) -> Segments:
-    """Return the things in a snapshot's surface map; computed once for each."""
-    with _lock:
-        known = _segments.setdefault(snapshot, {})
-        if min_views not in known:
-            known[min_views] = segment(snapshot.surface, snapshot.surface.answerable(min_views))
-        return known[min_views]
+    """Return the things in a snapshot's surface map; computed once for each surface."""
+    surface = snapshot.surface
+    return _segments.get(surface, min_views, lambda: segment(surface, surface.answerable(min_views)))
+
+
+def prepare(snapshot: FieldSnapshot, encoder: ImageTextEncoder, config: Config) -> None:
+    """Work out what all queries of a snapshot have in common, and load the kernels, so that the first need not.
+
+    Who publishes snapshots calls this before others see them; of those made by hand the first query does it.
+    """
+    if not snapshot.surface.answerable(config.surface.min_views).any() or config.query.rule == "peak":
+        return
+    for place in Search(snapshot, QueryRequest(()), encoder, config).places(CANONICAL[:1]):
+        if place is not None:
+            place.heat.own(np.array([place.best.point]))
 
 
 class Search:
@@ -52,7 +55,8 @@ class Search:
     ) -> None:
         self._snapshot, self._request, self._encoder, self._config = snapshot, request, encoder, config
         self.segments = segments_of(snapshot, config.surface.min_views)
-        self.use = snapshot.surface.answerable(config.surface.min_views)
+        self._answerable = snapshot.surface.answerable(config.surface.min_views)
+        self.use = self._answerable.copy()
         if request.region is not None:
             low, high = (np.array(corner, np.float32) for corner in request.region)
             self.use &= ((snapshot.surface.points >= low) & (snapshot.surface.points <= high)).all(axis=1)
@@ -62,7 +66,6 @@ class Search:
     ) -> list[Place | None]:
         """Return where each prompt is matched among the points in `use` (None: all that may be asked)."""
         inside = self.use if use is None else use
-        find = self._finder(inside, share)
         found: dict[str, Place | None] = {}
         groups: dict[tuple[str, ...], dict[str, str]] = {}
         for prompt in prompts:
@@ -70,44 +73,39 @@ class Search:
             groups.setdefault(unwanted, {})[prompt] = wanted
         for unwanted, group in groups.items():
             negatives = self._texts((*CANONICAL, *self._request.negatives, *unwanted))
-            names = list(group)
-            for some in (names[i : i + AT_ONCE] for i in range(0, len(names), AT_ONCE)):
-                positives = self._texts([group[name] for name in some])
-                odds = log_odds(self._snapshot.language.embeddings, positives, negatives).numpy()
-                found |= {name: find(o, t) for name, o, t in zip(some, odds, positives.numpy(), strict=True)}
+            places = self._find(self._texts(tuple(group.values())), negatives, inside, share)
+            found |= dict(zip(group, places, strict=True))
         return [found[prompt] for prompt in prompts]
 
-    def _finder(self, use: Bool[np.ndarray, " N"], share: float) -> Finder:
-        """Return what finds a phrase, given its log-odds and text, by the configured rule."""
+    def _find(
+        self, positives: Float[Tensor, "P D"], negatives: Float[Tensor, "C D"], use: Bool[np.ndarray, " N"],
+        share: float,
+    ) -> list[Place | None]:  # fmt: skip
+        """Return where phrases are matched, by the configured rule."""
+        language, calibration = self._snapshot.language, self._encoder.calibration
         if self._config.query.rule == "peak":
-            return lambda odds, _: localise_peak(odds, use)
-        calibration, support = self._encoder.calibration, Support.of(self.segments, use)
-        texts = self._encoder.encode_texts(calibration.null_phrases) if calibration.null_phrases else None
-        fits = self._null_fits(use, support, share)
+            return localise_peak(language, positives, negatives, use)
+        whole = np.array_equal(use, self._answerable)
+        support = self._whole_support() if whole else Support.of(self.segments, use)
+        texts = self._texts(calibration.null_phrases or CANONICAL)[: len(calibration.null_phrases)]
+        nulls = Nulls(self._null_fits(support, texts, share, whole), texts.numpy())
+        return localise(language, positives, negatives, self.segments, support, nulls, calibration, share)
 
-        def find(odds: Float32[np.ndarray, "S N"], text: Float32[np.ndarray, " D"]) -> Place | None:
-            nulls = Nulls(fits, np.zeros(0, np.float32) if texts is None else texts @ text)
-            return localise(odds, self.segments, support, nulls, calibration, share)
+    def _whole_support(self) -> Support:
+        """Return the points that may be asked, by thing; once a surface."""
+        key = self._config.surface.min_views
+        return _supports.get(self._snapshot.surface, key, lambda: Support.of(self.segments, self._answerable))
 
-        return find
-
-    def _null_fits(self, use: Bool[np.ndarray, " N"], support: Support, share: float) -> Float32[np.ndarray, "P K"]:
+    def _null_fits(
+        self, support: Support, texts: Float[Tensor, "P D"], share: float, whole: bool
+    ) -> Float32[np.ndarray, "P K"]:
         """Return the fits of the null phrases on the points that are asked; of the whole map once a snapshot."""
-        config, phrases = self._config, self._encoder.calibration.null_phrases
 
         def made() -> Float32[np.ndarray, "P K"]:
-            null, canonical = self._texts(phrases or CANONICAL), self._texts(CANONICAL)
-            return null_fits(self._snapshot.language.embeddings, support, null[: len(phrases)], canonical, share)
+            return null_fits(self._snapshot.language, support, texts, self._texts(CANONICAL), share)
 
-        whole = share == SHARE and np.array_equal(use, self._snapshot.surface.answerable(config.surface.min_views))
-        if not whole:
-            return made()
-        key = (config.surface.min_views, phrases)
-        with _lock:
-            known = _nulls.setdefault(self._snapshot, {})
-            if key not in known:
-                known[key] = made()
-            return known[key]
+        key = (self._config.surface.min_views, self._encoder.calibration.null_phrases)
+        return _nulls.get(self._snapshot, key, made) if whole and share == SHARE else made()
 
     def _texts(self, phrases: Sequence[str]) -> Float[Tensor, "P D"]:
         return torch.from_numpy(self._encoder.encode_texts(phrases))

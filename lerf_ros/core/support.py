@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
-from lerf_ros.core.relevancy import log_odds
+from lerf_ros.core.odds import thing_odds
 from lerf_ros.core.segments import Segments
+from lerf_ros.core.snapshot import LanguageCache
 
 SHARE: Final = 0.5
 """The better half of a thing's points speaks for it: the other half is often seen edge-on or among its neighbours."""
@@ -22,11 +23,12 @@ PART_SHARE: Final = 0.2
 """A part is a fifth of the thing it is looked for on."""
 
 MIN_SPEAKERS: Final = 8
-NOTHING: Final = -30.0
-"""Log-odds of a thing without points in use, and of points no view covers."""
 
 NULL_POINTS: Final = 200
 """Points a thing that the null phrases are measured on: a mean needs no more."""
+
+AT_ONCE: Final = 8_000_000
+"""Most log-odds held at a time (32 MB), whatever the number of points and phrases."""
 
 
 @dataclass(frozen=True)
@@ -60,42 +62,54 @@ class Support:
         return Support(np.concatenate([np.zeros(0, np.int64), *kept]),
                        np.concatenate([[0], np.cumsum([len(k) for k in kept])]).astype(np.int64))  # fmt: skip
 
-    def fits(self, odds: Float32[np.ndarray, "*B M"], share: float = SHARE) -> Float32[np.ndarray, "*B K"]:
-        """Return each thing's mean over the best `share` of its points (columns in the order of `rows`).
-
-        Points that no view covers (minus infinity) are left out of it.
-        """
-        out = np.full((*odds.shape[:-1], len(self.starts) - 1), NOTHING, np.float32)
-        for k in range(out.shape[-1]):
-            mine = odds[..., self.starts[k] : self.starts[k + 1]]
-            size = mine.shape[-1]
-            speakers = min(size, max(MIN_SPEAKERS, round(share * size)))
-            if speakers:
-                out[..., k] = _mean_covered(np.partition(mine, size - speakers, axis=-1)[..., size - speakers :])
-        return out
+    def speakers(self, share: float) -> Int64[np.ndarray, " K"]:
+        """Return how many points speak for each thing: its best `share`, but eight at least where there are."""
+        size = np.diff(self.starts)
+        return np.minimum(size, np.maximum(MIN_SPEAKERS, np.rint(share * size).astype(np.int64)))
 
 
-def _mean_covered(odds: Float32[np.ndarray, "*B m"]) -> Float32[np.ndarray, "*B"]:
-    """Return the mean of what is finite, `NOTHING` where nothing is."""
-    covered = np.isfinite(odds)
-    count = covered.sum(axis=-1)
-    total = np.where(covered, odds, np.float32(0)).sum(axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.float32(NOTHING)).astype(np.float32)
+@dataclass(frozen=True)
+class Fits:
+    """What the points of each thing say about phrases.
+
+    Attributes:
+        fits: mean log-odds of a thing's best points at each scale. Points that no view covers are left out of it.
+        hottest: the surface point with the largest log-odds.
+        peaks: these; minus infinity where no point is covered.
+    """
+
+    fits: Float32[np.ndarray, "P S K"]
+    hottest: Int64[np.ndarray, "P S K"]
+    peaks: Float32[np.ndarray, "P S K"]
+
+
+def ask(
+    language: LanguageCache,
+    positives: Float[Tensor, "P D"],
+    negatives: Float[Tensor, "C D"],
+    support: Support,
+    share: float = SHARE,
+) -> Fits:
+    """Return what the points in use say about each phrase; as many phrases a pass as memory is meant for."""
+    values, speakers = language.values, support.speakers(share)
+    most = max(1, AT_ONCE // max(int(np.diff(support.starts).max(initial=1)), 1))
+    parts = [
+        thing_odds(values, support.rows, support.starts, speakers, language.texts(some, negatives), len(some))
+        for some in torch.split(positives, most)
+    ]
+    return Fits(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
 def null_fits(
-    embeddings: Float[Tensor, "S N D"],
+    language: LanguageCache,
     support: Support,
     null: Float[Tensor, "P D"],
     canonical: Float[Tensor, "C D"],
     share: float = SHARE,
 ) -> Float32[np.ndarray, "P K"]:
     """Return how well each null phrase fits each thing, at the scale where it fits best."""
-    if not len(null):
-        return np.zeros((0, len(support.starts) - 1), np.float32)
-    few = support.thinned(NULL_POINTS)
-    odds = log_odds(embeddings[:, torch.from_numpy(few.rows)], null, canonical)
-    return np.asarray(few.fits(odds.numpy(), share).max(axis=1), np.float32)
+    found = ask(language, null, canonical, support.thinned(NULL_POINTS), share)
+    return np.asarray(found.fits.max(axis=1), np.float32)
 
 
 def margins(

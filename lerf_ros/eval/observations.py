@@ -53,7 +53,7 @@ def view_averages(mapper: LerfMapper, snapshot: FieldSnapshot) -> tuple[FieldSna
     for level in range(levels):
         average[level] = functional.normalize(total[level], dim=-1).bfloat16()
     scales = _scales_m(frames)
-    one, all_ = (replace(snapshot, language=LanguageCache(scales, e)) for e in (first, average))
+    one, all_ = (replace(snapshot, language=LanguageCache.of(scales, e)) for e in (first, average))
     return one, all_
 
 

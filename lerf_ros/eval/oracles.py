@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.localise import Nulls, localise
-from lerf_ros.core.relevancy import CANONICAL, log_odds
+from lerf_ros.core.relevancy import CANONICAL
 from lerf_ros.core.search import segments_of
 from lerf_ros.core.segments import Plane, Segments
 from lerf_ros.core.snapshot import FieldSnapshot
@@ -85,18 +85,14 @@ class Oracles:
         """Return the object that wins each phrase (-1: none), were segments the truth; by the query's own rule."""
         truth = true_segments(self._owner)
         support = Support.of(truth, self._use)
-        embeddings, calibration = snapshot.language.embeddings, self._encoder.calibration
+        language, calibration = snapshot.language, self._encoder.calibration
         canonical = self._encoder.encode_texts(CANONICAL)
         known = self._encoder.encode_texts(calibration.null_phrases) if calibration.null_phrases else canonical[:0]
         negatives = torch.from_numpy(canonical)
-        fits = null_fits(embeddings, support, torch.from_numpy(known), negatives)
-        winners = []
-        for phrase in phrases:
-            positive = self._encoder.encode_texts((phrase,))
-            odds = log_odds(embeddings, torch.from_numpy(positive), negatives)[0].numpy()
-            place = localise(odds, truth, support, Nulls(fits, known @ positive[0]), calibration)
-            winners.append(-1 if place is None else place.best.segment - 1)
-        return winners
+        nulls = Nulls(null_fits(language, support, torch.from_numpy(known), negatives), known)
+        positives = torch.from_numpy(self._encoder.encode_texts(phrases))
+        places = localise(language, positives, negatives, truth, support, nulls, calibration)
+        return [-1 if place is None else place.best.segment - 1 for place in places]
 
     def _segmented(self, right: Sequence[int]) -> bool:
         """Return whether a segment is about one of the right objects."""

@@ -12,8 +12,9 @@ from scipy.spatial import cKDTree
 
 from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
+from lerf_ros.core.localise import sigmoid
 from lerf_ros.core.query import PromptAnswer, QueryRequest, Status, answer
-from lerf_ros.core.relevancy import CANONICAL, choose_scale, relevancy
+from lerf_ros.core.relevancy import CANONICAL, choose_scale
 from lerf_ros.core.search import segments_of
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import EvaluationError
@@ -97,7 +98,7 @@ def by_points(
     negatives = torch.from_numpy(encoder.encode_texts(CANONICAL))
     for start in range(0, len(phrases), AT_ONCE):
         positives = torch.from_numpy(encoder.encode_texts(phrases[start : start + AT_ONCE]))
-        for found in relevancy(snapshot.language.embeddings, positives, negatives).numpy():
+        for found in sigmoid(snapshot.language.log_odds(positives, negatives)):
             yield {
                 rule: _point(*RULES[rule](found[:, use], config.query.top_fraction), use)
                 for rule in POINT_RULES

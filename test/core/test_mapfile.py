@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -7,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from known_scene import AXES, BALL, CONFIG, POST, KnownEncoder, snapshot_of
+from safetensors.torch import save_file
 
 from lerf_ros.config import from_flat
 from lerf_ros.core.mapfile import load_map, map_path, read_info, save_map
-from lerf_ros.core.snapshot import FieldSnapshot
+from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
 from lerf_ros.errors import MapFileError
 
 
@@ -39,16 +42,35 @@ def test_round_trip_is_exact(snapshot: FieldSnapshot, saved: Path) -> None:
 
 
 def test_bfloat16_embeddings_survive(snapshot: FieldSnapshot, tmp_path: Path) -> None:
-    import dataclasses
-
-    half = dataclasses.replace(snapshot.language, embeddings=snapshot.language.embeddings.bfloat16())
+    half = dataclasses.replace(snapshot.language, rows=snapshot.language.rows.bfloat16())
     save_map(dataclasses.replace(snapshot, language=half), tmp_path / "m", CONFIG)
     assert load_map(tmp_path / "m", None).language.embeddings.dtype == torch.bfloat16
 
 
-def test_saving_again_replaces_the_map_and_leaves_nothing_behind(snapshot: FieldSnapshot, saved: Path) -> None:
-    import dataclasses
+def test_coordinates_survive_with_their_basis(snapshot: FieldSnapshot, tmp_path: Path) -> None:
+    compact = LanguageCache.of(snapshot.language.scales_m, snapshot.language.embeddings)
+    save_map(dataclasses.replace(snapshot, language=compact), tmp_path / "m", CONFIG)
+    back = load_map(tmp_path / "m", None).language
+    assert compact.basis is not None
+    assert back.basis is not None
+    assert torch.equal(back.rows, compact.rows)
+    assert torch.equal(back.basis, compact.basis)
 
+
+def test_a_map_of_version_1_holds_embeddings_in_full(
+    snapshot: FieldSnapshot, saved: Path
+) -> None:
+    language = snapshot.language
+    old = {"scales_m": torch.from_numpy(language.scales_m), "embeddings": language.embeddings.bfloat16()}
+    save_file(old, saved / "language.safetensors")
+    told = json.loads((saved / "metadata.json").read_text())
+    told["sha256"]["language"] = hashlib.sha256((saved / "language.safetensors").read_bytes()).hexdigest()
+    (saved / "metadata.json").write_text(json.dumps(told | {"version": 1}))
+    back = load_map(saved, None).language
+    torch.testing.assert_close(back.embeddings, language.embeddings, rtol=0, atol=1e-4)
+
+
+def test_saving_again_replaces_the_map_and_leaves_nothing_behind(snapshot: FieldSnapshot, saved: Path) -> None:
     save_map(dataclasses.replace(snapshot, step=4321), saved, CONFIG)
     assert load_map(saved, None).step == 4321
     assert [p.name for p in saved.parent.iterdir()] == ["kitchen"]

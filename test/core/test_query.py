@@ -182,7 +182,7 @@ def test_the_heat_of_a_thing_is_shared_by_its_points(snapshot: FieldSnapshot) ->
     (table,) = (np.flatnonzero(nearest_solid(snapshot.surface, SOLIDS) == -1)[:1],)
     embeddings = snapshot.language.embeddings.clone()
     embeddings[1, torch.from_numpy(table)] = torch.eye(8)[AXES["post"]]
-    spotted = dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, embeddings=embeddings))
+    spotted = dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, rows=embeddings))
     heat = heat_maps(spotted, QueryRequest(("post",)), KnownEncoder(), CONFIG)["post"]
     assert heat[table[0]] == pytest.approx(1 / (1 + np.exp(-5)), abs=1e-3)
     on_post = nearest_solid(snapshot.surface, SOLIDS) == 2
@@ -194,7 +194,7 @@ def test_the_peak_rule_is_lerfs_hottest_point_at_the_hottest_scale(snapshot: Fie
     embeddings = snapshot.language.embeddings.clone()
     embeddings[0, torch.from_numpy(table)] = torch.eye(8)[AXES["post"]]  # one outlier, at the other scale
     embeddings[1] = 0.9 * embeddings[1]  # the post itself has 9
-    spotted = dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, embeddings=embeddings))
+    spotted = dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, rows=embeddings))
     config = from_flat({"query.rule": "peak"}, CONFIG)
     (peak,) = ask(spotted, "post", config=config)
     (robust,) = ask(spotted, "post")
@@ -251,7 +251,7 @@ def lidded(snapshot: FieldSnapshot) -> FieldSnapshot:
     upper = (nearest_solid(surface, SOLIDS) == 2) & (surface.points[:, 2] > 0.08)
     embeddings = snapshot.language.embeddings.clone()
     embeddings[1, torch.from_numpy(upper)] = torch.from_numpy(blend(AXES["post"], 0.5, AXES["lid"]))
-    return dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, embeddings=embeddings))
+    return dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, rows=embeddings))
 
 
 def test_within_finds_a_part_of_one_object(lidded: FieldSnapshot) -> None:
@@ -295,7 +295,7 @@ def test_not_ready_says_how_much_is_there(snapshot: FieldSnapshot) -> None:
     assert (found.status, bad.status) == (Status.NOT_READY, Status.BAD_REQUEST)
     assert "2 of at least 6 keyframes" in found.message
     early = dataclasses.replace(snapshot, step=17)
-    assert "17 of at least 200 steps" in ask(early, "ball")[0].message
+    assert f"17 of at least {CONFIG.query.min_steps} steps" in ask(early, "ball")[0].message
     unseen = dataclasses.replace(snapshot, surface=dataclasses.replace(
         snapshot.surface, views=np.ones_like(snapshot.surface.views)))  # fmt: skip
     assert "seen by 3 keyframes" in ask(unseen, "ball")[0].message
@@ -313,7 +313,7 @@ def test_points_that_no_embedding_covers_never_win(snapshot: FieldSnapshot) -> N
     # Everything is a little unlike 'dim' (relevancy < .5); uncovered points would score .5 and win.
     embeddings = snapshot.language.embeddings.clone()
     embeddings[:, torch.from_numpy(nearest_solid(snapshot.surface, SOLIDS) == 1)] = 0
-    patchy = dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, embeddings=embeddings))
+    patchy = dataclasses.replace(snapshot, language=dataclasses.replace(snapshot.language, rows=embeddings))
     encoder = KnownEncoder({"dim": -blend(6, 0.9)})
     heat = heat_maps(patchy, QueryRequest(("dim",)), encoder, CONFIG)["dim"]
     crate = nearest_solid(snapshot.surface, SOLIDS) == 1
