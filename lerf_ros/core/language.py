@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
+from torch.nn import functional
 
 from lerf_ros.config import Config
 from lerf_ros.core import losses, regulariser, rendering
@@ -19,6 +20,7 @@ from lerf_ros.core.pyramid_bank import PyramidBank
 from lerf_ros.core.radiance import RadianceTrainer
 
 EVALUATE_CHUNK = 16384
+EVALUATE_ROWS = 512
 MIN_USABLE = 16
 CLIP_LOSSES = {"cosine": losses.clip_similarity, "huber": losses.clip_huber}
 
@@ -115,13 +117,15 @@ class LanguageTrainer:
     def evaluate(
         self, points: Float32[np.ndarray, "N 3"], scales_m: Float32[np.ndarray, " S"]
     ) -> Float[Tensor, "S N D"]:
-        """Return bfloat16 unit embeddings of points at every scale; the hash features are computed once a point."""
-        out = torch.empty(len(scales_m), len(points), self.field.embed_dim, dtype=torch.bfloat16)
+        """Return unit embeddings of points at every scale; the hash features are computed once a point."""
+        out = torch.empty(len(scales_m), len(points), self.field.embed_dim)
         for start in range(0, len(points), EVALUATE_CHUNK):
-            part = slice(start, start + EVALUATE_CHUNK)
-            features = self.field.encode(torch.from_numpy(points[part]))
+            part = torch.from_numpy(points[start : start + EVALUATE_CHUNK])
+            # Rows in multiples: oneDNN keeps a compiled primitive for every shape it has ever seen.
+            features = self.field.encode(functional.pad(part, (0, 0, 0, -len(part) % EVALUATE_ROWS)))
             for s, scale in enumerate(scales_m):
-                out[s, part] = self.field.head(features, torch.full((len(features),), float(scale))).bfloat16()
+                found = self.field.head(features, torch.full((len(features),), float(scale)))
+                out[s, start : start + len(part)] = found[: len(part)]
         return out
 
 

@@ -10,14 +10,19 @@ import torch
 from jaxtyping import Float32
 
 from lerf_ros.config import Config, QueryConfig
+from lerf_ros.core import search
 from lerf_ros.core.agreement import DepthView, confirmations
+from lerf_ros.core.basis import PROBES, Probes
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.keyframes import KeptImage, Keyframe, KeyframeStore, MotionGate, PosedImage
+from lerf_ros.core.memory import available_bytes, rank_limit
 from lerf_ros.core.pyramid import build_pyramid, check_encoder
+from lerf_ros.core.refresh import LanguageRefresher
 from lerf_ros.core.regulariser import load_regulariser
-from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
-from lerf_ros.core.surface import SAMPLES_PER_VOXEL, SurfaceBuilder
+from lerf_ros.core.relevancy import CANONICAL
+from lerf_ros.core.snapshot import FieldSnapshot
+from lerf_ros.core.surface import SAMPLES_PER_VOXEL, SurfaceBuilder, SurfaceMap
 from lerf_ros.core.trainer import StepReport, Trainer
 
 RENDERED_WIDTH_PX = 120
@@ -36,6 +41,7 @@ class LerfMapper:
     Raises:
         EncoderError: the regulariser that is asked for (`train.dino_weight`) cannot be had, or the encoder has no dense
             features and `pyramid.mode` wants them.
+        ConfigError: the largest map that `surface.max_points` and `query.scales` allow does not fit into memory.
     """
 
     def __init__(self, config: Config, encoder: ImageTextEncoder | None) -> None:
@@ -56,7 +62,19 @@ class LerfMapper:
             None if self._regulariser is None else self._regulariser.dim,
         )
         self._surface = SurfaceBuilder(self.config.surface, self.config.workspace)
+        self._built: SurfaceMap | None = None
+        self._refresher = self._new_refresher()
+        self._added_at = 0  # training steps
         self._rendered: dict[int, DepthView] = {}  # the one rendered longest ago first
+
+    def _new_refresher(self) -> LanguageRefresher | None:
+        language = self.trainer.language
+        if language is None or self.encoder is None:
+            return None
+        limit = rank_limit(self.config, self.encoder.embed_dim, available_bytes())
+        probes = (*PROBES, *self.encoder.calibration.null_phrases)
+        texts, canonical = (torch.from_numpy(self.encoder.encode_texts(p)) for p in (probes, CANONICAL))
+        return LanguageRefresher(language.evaluate, query_scales(self.config.query), Probes(texts, canonical), limit)
 
     def prepare(self, image: PosedImage) -> Keyframe | None:
         """Return a keyframe with its features, or None if the camera has not moved enough since the last.
@@ -79,6 +97,7 @@ class LerfMapper:
             self.trainer.remove(evicted)
             self._rendered.pop(evicted.id, None)
         self._add_measured_surface(keyframe.image)
+        self._added_at = self.step_count
 
     def step(self) -> StepReport:
         """Take one optimisation step of both fields on the keyframes there are."""
@@ -87,23 +106,33 @@ class LerfMapper:
     def publish(self) -> FieldSnapshot | None:
         """Return the map as it is now: surface, language of its points, and frozen weights."""
         frames = self.store.view()
-        if not frames or self.encoder is None or self.trainer.language is None:
+        if not frames or self.encoder is None or self._refresher is None:
             return None
         self._add_rendered_surface(frames)
-        surface = self._surface.build()
-        scales = query_scales(self.config.query)
-        embeddings = self.trainer.language.evaluate(surface.points, scales)
-        return FieldSnapshot(
+        surface = self._build_surface()
+        rested = self.step_count - self._added_at >= self.config.runtime.idle_steps
+        snapshot = FieldSnapshot(
             step=self.step_count,
             stamp_ns=max(frame.image.stamp_ns for frame in frames),
             frame_id=self.config.input.world_frame,
             keyframes=len(frames),
             surface=surface,
-            language=LanguageCache(scales, embeddings),
+            language=self._refresher.refresh(surface.points, surface.voxel_m, everything=rested),
             encoder_name=self.encoder.name,
             encoder_sha256=self.encoder.sha256,
             weights=self.weights(),
         )
+        search.prepare(snapshot, self.encoder, self.config)
+        return snapshot
+
+    def _build_surface(self) -> SurfaceMap:
+        """Return the surface fused so far: the last snapshot's own if it has not changed, so that its things are kept.
+        """
+        new, old = self._surface.build(), self._built
+        arrays = ("points", "normals", "colours", "views", "last_seen_ns")
+        if old is None or not all(np.array_equal(getattr(new, name), getattr(old, name)) for name in arrays):
+            self._built = old = new
+        return old
 
     def _add_rendered_surface(self, frames: tuple[Keyframe, ...]) -> None:
         """Without measured depth the surface is the rendered depth that enough keyframes agree on."""

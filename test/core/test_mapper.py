@@ -11,11 +11,14 @@ from colour_encoder import ColourEncoder
 from mapped_scene import map_ring
 
 from lerf_ros.config import Config, from_flat
+from lerf_ros.core import search
+from lerf_ros.core.calibration import Calibration
 from lerf_ros.core.geometry import transform_points
 from lerf_ros.core.keyframes import KeptImage, PosedImage
 from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.query import QueryRequest, Status, answer
 from lerf_ros.core.relevancy import relevancy
+from lerf_ros.errors import ConfigError
 
 BALL = Sphere((0.08, 0.05, 0.035), 0.035, (200, 30, 30))
 CRATE = Box((-0.10, -0.06, 0.03), (0.06, 0.08, 0.06), 0.3, (30, 30, 200))
@@ -80,6 +83,60 @@ def test_a_snapshot_does_not_change_while_training_goes_on() -> None:
     later = mapper.publish()
     assert later is not None
     assert not np.array_equal(later.weights["language.grid.table"], weights["language.grid.table"])
+
+
+def test_the_first_query_of_a_snapshot_finds_its_things_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = ColourEncoder()
+    encoder.calibration = Calibration(null_phrases=("green", "blue"))
+    mapper = map_ring(CONFIG, encoder, (BALL, CRATE), 4, 20)
+    snapshot = mapper.publish()
+    for name in ("segment", "null_fits"):
+        monkeypatch.delattr(search, name)
+    (found,) = answer(snapshot, QueryRequest(("red",)), encoder, CONFIG, now_ns=0)
+    assert found.status is not Status.NOT_READY
+
+
+def test_a_surface_that_has_not_changed_keeps_its_things() -> None:
+    mapper = mapped(steps=3, views=3)
+    first = mapper.publish()
+    mapper.step()
+    second = mapper.publish()
+    assert first is not None
+    assert second is not None
+    assert second.surface is first.surface
+    keyframe = mapper.prepare(render((BALL, CRATE), ring(5)[1], stamp_ns=9 * 10**9))
+    assert keyframe is not None
+    mapper.add(keyframe)
+    third = mapper.publish()
+    assert third is not None
+    assert third.surface is not first.surface
+
+
+def test_when_training_rests_all_language_is_as_the_field_says() -> None:
+    config = from_flat({"runtime.idle_steps": 40}, CONFIG)
+    mapper = mapped(config, steps=20, views=4)
+    assert mapper._refresher is not None
+    mapper._refresher._points_a_snapshot = 50
+    mapper.publish()
+    errors = []
+    for _ in range(2):
+        for _ in range(10):
+            mapper.step()
+        snapshot = mapper.publish()
+        assert snapshot is not None
+        language = mapper.trainer.language
+        assert language is not None
+        now = language.evaluate(snapshot.surface.points, snapshot.language.scales_m)
+        errors.append((snapshot.language.embeddings - now).norm(dim=-1).amax(dim=0))
+    stale, rested = errors
+    assert (stale > 0.02).float().mean() > 0.1
+    assert float(rested.max()) < 0.01
+
+
+def test_a_map_that_memory_could_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lerf_ros.core.mapper.available_bytes", lambda: 10_000_000)
+    with pytest.raises(ConfigError, match=r"set surface\.max_points to"):
+        LerfMapper(CONFIG, ColourEncoder())
 
 
 def test_the_same_seed_and_images_give_the_same_map_bit_for_bit() -> None:
