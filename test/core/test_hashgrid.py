@@ -132,6 +132,42 @@ def test_table_adam_equals_torch_adam_on_touched_rows_and_leaves_the_rest() -> N
     assert not grid.table.grad.any()
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("layout", [LAYOUTS[1], GridLayout(2, 8, 18, 8, 128)], ids=["looked_through", "marked"])
+def test_table_adam_equals_its_dense_twin(layout: GridLayout, decay: float) -> None:
+    # The second layout's fine level is large enough (8 MB) for the rows that are touched to be marked.
+    grid = make_grid(layout, "numba", 0, Workers(2))
+    adam = TableAdam(grid, Workers(2), decay)
+    p = grid.table.detach().numpy().copy()
+    m, v = np.zeros_like(p), np.zeros_like(p)
+    generator = torch.Generator().manual_seed(0)
+    for step in (1, 2, 3):
+        (grid(torch.rand(40, 3, generator=generator)) ** 2).sum().backward()
+        assert grid.table.grad is not None
+        g = grid.table.grad.numpy().copy()
+        touched = g != 0
+        g += np.float32(decay) * p
+        m[touched] = 0.9 * m[touched] + 0.1 * g[touched]
+        v[touched] = 0.99 * v[touched] + 0.01 * g[touched] ** 2
+        change = m / (1 - 0.9**step) / (np.sqrt(v / (1 - 0.99**step)) + 1e-15)
+        p[touched] -= 0.01 * change[touched]
+        adam.step(0.01)
+        assert not grid.table.grad.any()
+        np.testing.assert_allclose(grid.table.detach().numpy(), p, rtol=1e-4, atol=1e-6)
+    assert 0 < touched.sum() < p.size
+
+
+def test_marks_cover_the_gradient_and_little_else() -> None:
+    grid = make_grid(GridLayout(1, 8, 18, 128, 128), "numba", 0, Workers(1))
+    grid(torch.rand(10, 3, generator=torch.Generator().manual_seed(0))).sum().backward()
+    assert grid.table.grad is not None
+    found = grid.table.grad.view(-1, 128, 8).ne(0).any(-1).any(-1).numpy()
+    np.testing.assert_array_equal(grid.marks() > 0, found)
+    assert 0 < found.sum() <= 80
+    grid.table.grad = grid.table.grad.clone()  # somebody else's: nothing is known of it
+    assert grid.marks().all()
+
+
 def test_unknown_backend_and_absent_library_say_what_to_do() -> None:
     with pytest.raises(BackendError, match="choose numba"):
         make_grid(LAYOUTS[0], "cuda", 0, Workers(1))

@@ -38,6 +38,10 @@ class HashGrid(nn.Module):
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
         """Return the features of unit-cube points; points outside are clamped to the cube."""
 
+    def marks(self) -> Array:
+        """Return a flag for every 128 rows: 0 where `table.grad` is zero for certain. Who clears it clears these."""
+        return np.ones(-(-self.layout.rows >> kernels.MARKED_ROWS_LOG2), np.uint8)
+
 
 class TorchHashGrid(HashGrid):
     """The slow reference: plain torch indexing, autograd gradients."""
@@ -73,6 +77,8 @@ class NumbaHashGrid(HashGrid):
     def __init__(self, layout: GridLayout, seed: int, workers: Workers) -> None:
         super().__init__(layout, seed)
         self.workers = workers
+        self._marks = super().marks()
+        self._own_gradient: Tensor | None = None
 
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
         out: Tensor = _NumbaEncode.apply(x.clamp(0.0, 1.0), self.table, self)
@@ -92,15 +98,20 @@ class NumbaHashGrid(HashGrid):
         """Add the gradient [L*F, N] of an encoding to `table.grad`."""
         if self.table.grad is None:
             # numpy's: it asks for huge pages, torch does not.
-            self.table.grad = torch.from_numpy(np.zeros(tuple(self.table.shape), np.float32))
+            self.table.grad = self._own_gradient = torch.from_numpy(np.zeros(tuple(self.table.shape), np.float32))
+            self._marks[:] = 0
         grad, lay = self.table.grad.numpy(), self.layout
         self.workers.run(
             kernels.scatter,
             [
-                (points, grad_out, lay.scale, lay.resolution, lay.offset, lay.size, share, grad)
+                (points, grad_out, lay.scale, lay.resolution, lay.offset, lay.size, share, grad, self._marks)
                 for share in self._shares()
             ],
         )
+
+    def marks(self) -> Array:
+        """As `scatter` left them; all, when the gradient is not its work alone."""
+        return self._marks if self.table.grad is self._own_gradient else super().marks()
 
     def differentiate(self, points: Array, grad_out: Array) -> Array:
         """Return the gradient of an encoding with respect to its points, [3, N]."""
