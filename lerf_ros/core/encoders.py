@@ -23,6 +23,7 @@ from lerf_ros.core.calibration import Calibration, read_calibration
 from lerf_ros.core.device import torch_device
 from lerf_ros.core.encoder_files import LOCAL_DIR, model_folder, sha256, weights_file
 from lerf_ros.core.inference import SAME, fast_bfloat16, folded, probe_images
+from lerf_ros.core.small_maps import quicker
 from lerf_ros.core.towers import DenseTower, dense_tower
 from lerf_ros.errors import EncoderError
 
@@ -88,6 +89,7 @@ class OpenClipEncoder:
         self._visual: Any = visual
         self._dense: DenseTower | None = None
         self._bf16 = False
+        self._quick: nn.Module | None = None
         probe = probe_images(self.image_size)
         plain = self.encode_images(probe)
         self.embed_dim = plain.shape[1]
@@ -97,6 +99,8 @@ class OpenClipEncoder:
         if self._bf16 and not self._agrees(probe, plain):
             log.info("%s: bfloat16 changes its embeddings, staying with float32", name)
             self._bf16 = False
+        if self._folded and self._device.type == "cpu":
+            self._take_quicker_tower(probe, plain)
 
     def encode_images(self, crops: UInt8[np.ndarray, "N H W 3"]) -> Float32[np.ndarray, "N D"]:
         """Return unit embeddings of RGB crops, in batches of the configured size.
@@ -111,7 +115,7 @@ class OpenClipEncoder:
             return np.zeros((0, self.embed_dim), np.float32)
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             batches = torch.split(torch.from_numpy(np.ascontiguousarray(crops)), self._batch)
-            return self._unit(torch.cat([self._model.encode_image(self._normalised(b)).float() for b in batches]))
+            return self._unit(torch.cat([self._embedded(batch) for batch in batches]))
 
     def encode_dense(self, rgb: UInt8[np.ndarray, "H W 3"], tile_px: int) -> dense.DenseEmbeddings:
         """Return unit embeddings of half-overlapping windows of about `tile_px` pixels, from one pass of the tower.
@@ -160,6 +164,15 @@ class OpenClipEncoder:
                 self._texts.popitem(last=False)
             return out
 
+    def _embedded(self, crops: UInt8[Tensor, "N H W 3"]) -> Float[Tensor, "N D"]:
+        """Return float32 embeddings, not of unit length."""
+        x = self._normalised(crops)
+        found = self._model.encode_image(x) if self._quick is None else self._quick(x.to(self._dtype()))
+        return found.float()  # type: ignore[no-any-return]
+
+    def _dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self._bf16 else torch.float32
+
     def _normalised(self, crops: UInt8[Tensor, "N H W 3"]) -> Float[Tensor, "N 3 H W"]:
         x = crops.to(self._device).permute(0, 3, 1, 2)  # the memory stays channels-last
         return x.float().mul_(self._scale).add_(self._shift)
@@ -184,6 +197,17 @@ class OpenClipEncoder:
             self._model.visual = self._visual
             return False
         return True
+
+    def _take_quicker_tower(self, probe: UInt8[np.ndarray, "N H W 3"], plain: Float32[np.ndarray, "N D"]) -> None:
+        """Compute crops with layers that are faster on a CPU, if there are such and they change nothing."""
+        try:
+            self._quick = quicker(self._model.visual, self.image_size, self._dtype())
+            same = self._quick is None or self._agrees(probe, plain)
+        except Exception as error:  # towers of any making: what does not fit stays as it was
+            log.info("%s: no quicker layers (%s)", self.name, error)
+            same = False
+        if not same:
+            self._quick = None
 
     def _tower(self) -> DenseTower:
         """Return the image tower for whole images, made when first asked for."""

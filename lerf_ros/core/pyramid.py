@@ -140,8 +140,9 @@ def build_pyramid(encoder: ImageTextEncoder, rgb: UInt8[np.ndarray, "H W 3"], co
     if config.mode == "dense":
         return _dense_pyramid(encoder, rgb, grid, config)
     cut = _padded_crops if config.border == "padded" else _crops
-    features = [encoder.encode_images(cut(rgb, grid, level, encoder.image_size)) for level in range(grid.levels)]
-    return _pyramid(encoder, grid, features)
+    # All at once: full batches, and always the same few shapes (oneDNN keeps a compiled primitive for every one).
+    crops = np.concatenate([cut(rgb, grid, level, encoder.image_size) for level in range(grid.levels)])
+    return _pyramid(encoder, grid, [encoder.encode_images(crops)])
 
 
 def check_encoder(encoder: ImageTextEncoder, config: PyramidConfig) -> None:
