@@ -76,19 +76,22 @@ def thing_odds(
     return fits, hottest, peaks
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True, fastmath=_FAST, inline="always")
 @no_type_check
-def _margins(row: np.ndarray, texts: np.ndarray, wide: np.ndarray, product: np.ndarray, phrases: int) -> bool:
+def _margins(
+    values: np.ndarray, row: int, texts: np.ndarray, wide: np.ndarray, product: np.ndarray, phrases: int
+) -> bool:
     """Write the products of a row with each phrase less the largest with a negative; return whether it is covered."""
+    rank = values.shape[1]
     square = np.float32(0)
-    for d in range(len(row)):
-        wide[d] = row[d]
+    for d in range(rank):
+        wide[d] = values[row, d]
         square += wide[d] * wide[d]
     if square == 0:
         return False
     for t in range(0, len(texts), 4):
         a, b, c, e = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-        for d in range(len(row)):
+        for d in range(rank):
             a += texts[t, d] * wide[d]
             b += texts[t + 1, d] * wide[d]
             c += texts[t + 2, d] * wide[d]
@@ -107,11 +110,12 @@ def _margins(row: np.ndarray, texts: np.ndarray, wide: np.ndarray, product: np.n
 def _points(values: np.ndarray, rows: np.ndarray, texts: np.ndarray, out: np.ndarray) -> None:
     wide, product = np.empty(values.shape[1], np.float32), np.empty(len(texts), np.float32)
     for i in range(len(rows)):
-        if _margins(values[rows[i]], texts, wide, product, len(out)):
+        if _margins(values, rows[i], texts, wide, product, len(out)):
             for p in range(len(out)):
                 out[p, i] = product[p]
         else:
-            out[:, i] = -np.inf
+            for p in range(len(out)):
+                out[p, i] = -np.inf
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
@@ -125,7 +129,7 @@ def _things(
     for k in range(len(starts) - 1):
         covered = 0
         for i in range(starts[k], starts[k + 1]):
-            if not _margins(values[rows[i]], texts, wide, product, phrases):
+            if not _margins(values, rows[i], texts, wide, product, phrases):
                 continue
             for p in range(phrases):
                 each[p, covered] = product[p]

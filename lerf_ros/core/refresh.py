@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int16, Int64
 from torch import Tensor
 
-from lerf_ros.core.basis import TOLERANCE, Basis, Probes, coordinates, fitted
+from lerf_ros.core.basis import TOLERANCE, Basis, Probes, coordinates, fitted, worst_error
 from lerf_ros.core.snapshot import LanguageCache
 
 log = logging.getLogger(__name__)
@@ -108,14 +108,20 @@ class LanguageRefresher:
         return np.concatenate([new, chosen]), int(chosen[-1]) + 1 if many else turn
 
     def _basis(self, points: Float32[np.ndarray, "M 3"], start: Float32[Tensor, "R0 D"] | None) -> Basis:
-        """Return directions good enough for the field as it is now, as it is on a sample; `start` and more if given."""
+        """Return directions good enough for the field as it is now, as it is on a sample; `start` and more if given.
+
+        Without it the last ones will do as long as they are good enough.
+        """
         half = min(max(SAMPLE // len(self._scales), 128), len(points) // 2 + 1)
         some = points[np.linspace(0, len(points) - 1, min(2 * half, len(points))).astype(int)]
         sample = self._embed(some, self._scales).float()
         dim = sample.shape[-1]
-        basis, error = fitted(
-            sample[:, ::2].reshape(-1, dim), sample[:, 1::2].reshape(-1, dim), self._probes, self._limit, start
-        )
+        fit, check = (sample[:, first::2].reshape(-1, dim) for first in (0, 1))
+        if start is None and self._state is not None:
+            last = self._state.basis
+            if len(last) and worst_error(check, last, self._probes) <= TOLERANCE:
+                return last
+        basis, error = fitted(fit, check, self._probes, self._limit, start)
         log.debug("language in %d of %d directions, relevancies wrong by up to %.4f", len(basis), dim, error)
         if error > TOLERANCE and len(basis) < dim:
             log.warning("relevancies may be wrong by %.3f: memory allows the language only %d of its %d directions; "
