@@ -13,6 +13,7 @@ from lerf_ros.config import Config
 from lerf_ros.core import losses, regulariser, rendering
 from lerf_ros.core.batches import PixelBatch
 from lerf_ros.core.contraction import SceneBox
+from lerf_ros.core.descent import Descent, Rate
 from lerf_ros.core.field import LanguageField, PatchHead
 from lerf_ros.core.hashgrid import TableAdam
 from lerf_ros.core.hashgrid.workers import Workers
@@ -50,9 +51,16 @@ class LanguageTrainer:
         self.patch_head = None if patch_dim is None else PatchHead(self.field.width, patch_dim)
         networks = [p for n, p in self.field.named_parameters() if not n.endswith("grid.table")]
         networks += [] if self.patch_head is None else list(self.patch_head.parameters())
-        rate, decay = config.train.language_network_lr, config.train.weight_decay
-        self._adam = torch.optim.Adam(networks, rate, betas=(0.9, 0.99), eps=1e-15, weight_decay=decay, fused=True)
-        self._table_adams = [TableAdam(grid, workers, decay) for grid in self.field.grids]
+        decay = config.train.weight_decay
+        self._descent = Descent(
+            [Rate(networks, config.train.language_network_lr, decay)],
+            [TableAdam(grid, workers, decay) for grid in self.field.grids], config.train.language_grid_lr,
+        )  # fmt: skip
+
+    @property
+    def skipped(self) -> int:
+        """Steps skipped so far because their loss or gradient was not finite."""
+        return self._descent.skipped
 
     def step(self, batch: PixelBatch, lr_ratio: float) -> LanguageReport | None:
         """Take one step on the pixels of `batch`; return the losses, or None when no pixel could be used."""
@@ -75,17 +83,8 @@ class LanguageTrainer:
             wanted = regulariser.lookup(batch.frames, batch.frame[rows], batch.pixel[rows], patches.shape[1])
             squared = losses.patch_features(patches, torch.from_numpy(wanted))
             loss, dino = loss + self._train.dino_weight * squared, float(squared.detach())
-        self._descend(loss, lr_ratio)
+        self._descent.step(loss, lr_ratio)
         return LanguageReport(float(clip.detach()), dino, float(loss.detach()))
-
-    def _descend(self, loss: Float[Tensor, ""], lr_ratio: float) -> None:
-        loss.backward()  # type: ignore[no-untyped-call]
-        for group in self._adam.param_groups:
-            group["lr"] = self._train.language_network_lr * lr_ratio
-        self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
-        for table in self._table_adams:
-            table.step(self._train.language_grid_lr * lr_ratio)
 
     def _samples(self, batch: PixelBatch) -> tuple[Float32[np.ndarray, "B k"], Float32[np.ndarray, "B k"]]:
         """Return distances and weights to render language with: the measured surface, else the top-k of the density."""

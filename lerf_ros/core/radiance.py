@@ -13,6 +13,7 @@ from lerf_ros.core import losses, rendering
 from lerf_ros.core.batches import PixelBatch
 from lerf_ros.core.contraction import SceneBox
 from lerf_ros.core.corrections import CameraRefinement, Exposure, gather
+from lerf_ros.core.descent import Descent, Rate
 from lerf_ros.core.field import RadianceField
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.hashgrid import TableAdam
@@ -62,21 +63,21 @@ class RadianceTrainer:
         self.density_grid = DensityGrid(self.box, GRID_RESOLUTION, initial=1.0)
         self.refinement = CameraRefinement(config.keyframes.max_count + 1) if config.field.refine_cameras else None
         networks = [p for n, p in self.field.named_parameters() if n != "grid.table"]
-        groups: list[dict[str, object]] = [{"params": networks}]
-        self._rates = [config.train.network_lr]
-        tables = [(self.exposure.table, EXPOSURE_LR)] if self.exposure is not None else []
+        rates = [Rate(networks, config.train.network_lr)]
+        # Decay pulls corrections towards none: only what the images insist on stays.
+        if self.exposure is not None:
+            rates.append(Rate([self.exposure.table], EXPOSURE_LR, CORRECTION_DECAY))
         if self.refinement is not None:
-            tables += [(self.refinement.table, POSE_LR), (self.refinement.intrinsics, INTRINSICS_LR)]
-        for table, rate in tables:
-            # Decay pulls towards no correction: only what the images insist on stays.
-            groups.append({"params": [table], "weight_decay": CORRECTION_DECAY})
-            self._rates.append(rate)
-        self._adam = torch.optim.Adam(groups, lr=config.train.network_lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
-        self._table_adam = TableAdam(self.field.grid, workers)
+            rates.append(Rate([self.refinement.table], POSE_LR, CORRECTION_DECAY))
+            rates.append(Rate([self.refinement.intrinsics], INTRINSICS_LR, CORRECTION_DECAY))
+        self._descent = Descent(rates, [TableAdam(self.field.grid, workers)], config.train.grid_lr)
         self._steps = 0
 
     def step(self, batch: PixelBatch, slots: Int64[np.ndarray, " B"], lr_ratio: float) -> RadianceReport:
-        """Take one optimisation step on the rays of `batch`; `slots` are their keyframes' rows of the corrections."""
+        """Take one optimisation step on the rays of `batch`, if its gradient is finite.
+
+        `slots` are the rows of the corrections that belong to the rays' keyframes.
+        """
         photometric = self._colour_loss(batch, slots)
         loss = photometric
         measured = np.flatnonzero(batch.trainable & (batch.depth_m > 0))[: self._train.depth_rays]
@@ -84,16 +85,16 @@ class RadianceTrainer:
         if len(measured):
             depth, free = self._depth_losses(batch, measured)
             loss = photometric + self._train.depth_weight * depth + self._train.free_space_weight * free
-        loss.backward()  # type: ignore[no-untyped-call]
-        for group, rate in zip(self._adam.param_groups, self._rates, strict=True):
-            group["lr"] = rate * lr_ratio
-        self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
-        self._table_adam.step(self._train.grid_lr * lr_ratio)
+        self._descent.step(loss, lr_ratio)
         self._steps += 1
         if self._steps % GRID_UPDATE_EVERY == 0:
             self._update_density_grid()
         return RadianceReport(float(photometric.detach()), float(depth.detach()), float(free.detach()))
+
+    @property
+    def skipped(self) -> int:
+        """Steps skipped so far because their loss or gradient was not finite."""
+        return self._descent.skipped
 
     def _colour_loss(self, batch: PixelBatch, slots: Int64[np.ndarray, " B"]) -> Float[Tensor, ""]:
         """Render the rays as a held-out view is rendered, by the density learned so far, and compare colours."""
@@ -150,10 +151,7 @@ class RadianceTrainer:
         for correction in (self.exposure, self.refinement):
             if correction is not None:
                 correction.table[slot] = 0.0
-                state = self._adam.state.get(correction.table, {})
-                for name in ("exp_avg", "exp_avg_sq"):
-                    if name in state:
-                        state[name][slot] = 0.0
+                self._descent.forget(correction.table, slot)
 
     @torch.no_grad()
     def _update_density_grid(self) -> None:

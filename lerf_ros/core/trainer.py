@@ -18,7 +18,8 @@ from lerf_ros.core.radiance import RadianceTrainer
 @dataclass(frozen=True)
 class StepReport:
     """What one step found. `depth` is in units of the depth band; `clip` (1 - cosine, or the Huber loss) and `dino`
-    (squared error of the regulariser's features) are without their weights, NaN where not trained.
+    (squared error of the regulariser's features) are without their weights, NaN where not trained. `skipped`
+    counts, from the start, the steps of either field that were not taken because a loss or gradient was not finite.
     """
 
     step: int
@@ -29,6 +30,7 @@ class StepReport:
     clip: float
     rays: int
     dino: float = float("nan")
+    skipped: int = 0
 
 
 def rate_ratio(config: TrainConfig, steps: int) -> float:
@@ -82,6 +84,11 @@ class Trainer:
         """Return the exposure row of a keyframe."""
         return self._slots[keyframe.id]
 
+    @property
+    def skipped(self) -> int:
+        """Steps of either field that were not taken because a loss or gradient was not finite."""
+        return self.radiance.skipped + (0 if self.language is None else self.language.skipped)
+
     def step(self, frames: Sequence[Keyframe]) -> StepReport:
         """Take one step of each field."""
         lr_ratio = rate_ratio(self._config, self.steps)
@@ -97,5 +104,5 @@ class Trainer:
         self.steps += 1
         return StepReport(
             self.steps, found.photometric + language.total, found.photometric, psnr_db(found.photometric), found.depth,
-            language.clip, len(batch), language.dino,
+            language.clip, len(batch), language.dino, self.skipped,
         )  # fmt: skip

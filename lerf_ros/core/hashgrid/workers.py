@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from lerf_ros.errors import ConfigError
+
 
 class Workers:
     """Run a callable over several argument tuples, on at most `threads` threads (the caller's own included)."""
@@ -20,13 +22,17 @@ class Workers:
 
     @property
     def threads(self) -> int:
-        """Threads used from the next call on."""
+        """Threads used from the next call on.
+
+        Raises:
+            ConfigError: fewer than one are asked for.
+        """
         return self._threads
 
     @threads.setter
     def threads(self, threads: int) -> None:
         if threads < 1:
-            raise ValueError(f"threads must be at least 1, not {threads}")
+            raise ConfigError(f"kernels need at least 1 thread, not {threads}: set runtime.threads to 1 or more")
         if threads == self._threads:
             return
         self.close()
