@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the things are that a phrase may mean: one request on one snapshot. What it means for the asker: `query.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from lerf_ros.core.request import QueryRequest
 from lerf_ros.core.segments import Segments, segment
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.core.support import SHARE, Support, null_fits
+
+Finder = Callable[[Float[Tensor, "P D"], Float[Tensor, "C D"]], list[Place | None]]
 
 _segments: Memo[Segments] = Memo()
 _supports: Memo[Support] = Memo()
@@ -66,6 +68,7 @@ class Search:
     ) -> list[Place | None]:
         """Return where each prompt is matched among the points in `use` (None: all that may be asked)."""
         inside = self.use if use is None else use
+        find = self._finder(inside, share)
         found: dict[str, Place | None] = {}
         groups: dict[tuple[str, ...], dict[str, str]] = {}
         for prompt in prompts:
@@ -73,23 +76,21 @@ class Search:
             groups.setdefault(unwanted, {})[prompt] = wanted
         for unwanted, group in groups.items():
             negatives = self._texts((*CANONICAL, *self._request.negatives, *unwanted))
-            places = self._find(self._texts(tuple(group.values())), negatives, inside, share)
-            found |= dict(zip(group, places, strict=True))
+            found |= dict(zip(group, find(self._texts(tuple(group.values())), negatives), strict=True))
         return [found[prompt] for prompt in prompts]
 
-    def _find(
-        self, positives: Float[Tensor, "P D"], negatives: Float[Tensor, "C D"], use: Bool[np.ndarray, " N"],
-        share: float,
-    ) -> list[Place | None]:  # fmt: skip
-        """Return where phrases are matched, by the configured rule."""
+    def _finder(self, use: Bool[np.ndarray, " N"], share: float) -> Finder:
+        """Return what finds phrases, given their texts and those of their negatives, by the configured rule."""
         language, calibration = self._snapshot.language, self._encoder.calibration
         if self._config.query.rule == "peak":
-            return localise_peak(language, positives, negatives, use)
+            return lambda positives, negatives: localise_peak(language, positives, negatives, use)
         whole = np.array_equal(use, self._answerable)
         support = self._whole_support() if whole else Support.of(self.segments, use)
         texts = self._texts(calibration.null_phrases or CANONICAL)[: len(calibration.null_phrases)]
         nulls = Nulls(self._null_fits(support, texts, share, whole), texts.numpy())
-        return localise(language, positives, negatives, self.segments, support, nulls, calibration, share)
+        return lambda positives, negatives: localise(
+            language, positives, negatives, self.segments, support, nulls, calibration, share
+        )
 
     def _whole_support(self) -> Support:
         """Return the points that may be asked, by thing; once a surface."""

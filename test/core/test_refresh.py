@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from lerf_ros.core.basis import Probes
+from lerf_ros.config import EncoderConfig
+from lerf_ros.core.basis import PROBES, Probes
+from lerf_ros.core.encoders import load_encoder
 from lerf_ros.core.refresh import LanguageRefresher
+from lerf_ros.core.relevancy import CANONICAL, relevancy
 
 SCALES = np.array([0.1, 0.2], np.float32)
 DIM = 24
@@ -111,3 +114,32 @@ def test_what_was_published_does_not_change() -> None:
 def test_no_surface_has_no_language() -> None:
     found = refresher(Field(), 300).refresh(np.zeros((0, 3), np.float32), VOXEL)
     assert found.rows.shape[:2] == (2, 0)
+
+
+def test_with_the_bundled_encoders_phrases_every_relevancy_is_right_to_a_hundredth() -> None:
+    encoder = load_encoder(EncoderConfig())
+    nulls = encoder.calibration.null_phrases
+    told, canonical = (torch.from_numpy(encoder.encode_texts(p)) for p in ((*nulls, *PROBES), CANONICAL))
+    made = torch.Generator().manual_seed(2)
+    mix = torch.randn(4, len(nulls), generator=made)
+    wobble, across = torch.randn(4, 60, generator=made), torch.randn(60, told.shape[1], generator=made)
+
+    def embed(points: np.ndarray, scales_m: np.ndarray) -> torch.Tensor:
+        """Blend from null phrase to null phrase, with what phrases do not say laid over it in 60 directions."""
+        each = []
+        for scale in scales_m:
+            x = torch.cat([torch.from_numpy(points), torch.full((len(points), 1), float(scale))], dim=1)
+            blend = torch.softmax(6 * torch.sin(9 * x @ mix), dim=1) @ told[: len(nulls)]
+            each.append(torch.nn.functional.normalize(blend + 0.01 * torch.sin(7 * x @ wobble) @ across, dim=1))
+        return torch.stack(each)
+
+    points = grid(6000)
+    refresher = LanguageRefresher(embed, SCALES, Probes(told, canonical), told.shape[1])
+    language = refresher.refresh(points, VOXEL)
+    assert language.basis is not None
+    assert len(language.basis) < told.shape[1]
+    others = ("a photo of a cat", "teapot", "my left shoe", "where the red one was", "zebra crossing")
+    asked = torch.cat([told, torch.from_numpy(encoder.encode_texts(others))])
+    direct = relevancy(embed(points, SCALES), asked, canonical)
+    found = torch.sigmoid(torch.from_numpy(language.log_odds(asked, canonical)))
+    assert float((found - direct).abs().max()) < 0.01
