@@ -76,6 +76,15 @@ def thing_odds(
     return fits, hottest, peaks
 
 
+def group_means(
+    odds: Float32[np.ndarray, "P M"], starts: Int64[np.ndarray, " K1"], speakers: Int64[np.ndarray, " K"]
+) -> Float32[np.ndarray, "P K"]:
+    """Return the mean of each thing's best log-odds, of those that are known (columns are grouped by thing)."""
+    out = np.full((len(odds), len(starts) - 1), NOTHING, np.float32)
+    _means(odds, starts, speakers, out)
+    return out
+
+
 @njit(nogil=True, cache=True, fastmath=_FAST, inline="always")
 @no_type_check
 def _margins(
@@ -139,6 +148,21 @@ def _things(
         if covered:
             for p in range(phrases):
                 fits[p, k] = _mean_of_best(each[p, :covered], min(speakers[k], covered))
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST)
+@no_type_check
+def _means(odds: np.ndarray, starts: np.ndarray, speakers: np.ndarray, out: np.ndarray) -> None:
+    each = np.empty(odds.shape[1], np.float32)
+    for p in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            covered = 0
+            for i in range(starts[k], starts[k + 1]):
+                if odds[p, i] > -np.inf:
+                    each[covered] = odds[p, i]
+                    covered += 1
+            if covered:
+                out[p, k] = _mean_of_best(each[:covered], min(speakers[k], covered))
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)

@@ -89,3 +89,12 @@ def test_the_mean_of_the_best_of_equal_and_nearly_equal_values(values: list[floa
     for count in range(1, len(each) + 1):
         wanted = np.sort(each)[::-1][:count].mean()
         assert odds._mean_of_best(each, count) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_null_fits_are_those_of_the_pass_over_rows(language: LanguageCache) -> None:
+    use = Support.of(things(), np.arange(POINTS) % 7 != 3)
+    few = use.thinned(support.NULL_POINTS)
+    nulls, canonical = unit(9, DIM, seed=1), unit(4, DIM, seed=2)
+    wanted = ask(language, nulls, canonical, few).fits.max(axis=1)
+    np.testing.assert_allclose(support.null_fits(language, use, nulls, canonical), wanted, atol=1e-4)
+    assert support.null_fits(language, use, nulls[:0], canonical).shape == (0, THINGS)
