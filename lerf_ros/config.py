@@ -186,7 +186,7 @@ class QueryConfig:
         0.002, "Share of points whose mean chooses one scale for a whole view (not one hottest point)", ge=1e-5, le=1.0
     )
     min_keyframes: int = option(6, "Before this many keyframes the answer is NOT_READY", ge=1, le=1000)
-    min_steps: int = option(200, "Before this many training steps the answer is NOT_READY", ge=1, le=1_000_000)
+    min_steps: int = option(120, "Before this many training steps the answer is NOT_READY", ge=1, le=1_000_000)
     found_probability: float = option(0.5, "FOUND from this probability on", ge=0.0, le=1.0)
     ambiguous_ratio: float = option(
         0.7, "A second thing with this share of the best one's relevancy above 0.5 makes it AMBIGUOUS", ge=0.0, le=1.0
@@ -218,7 +218,16 @@ class RuntimeConfig:
 
     mailbox_size: int = option(4, "Frames waiting for the encoder; the oldest is dropped, counted", ge=1, le=1000)
     threads: int = option(2, "CPU threads shared by encoder and trainer (each gets half while both work)", ge=1, le=256)
-    snapshot_period_s: float = option(3.0, "Time between published snapshots while training", ge=0.1, le=3600.0)
+    max_cpu_fraction: float = option(
+        1.0,
+        "Largest share of runtime.threads that training may use over time (to stop it, call ~/set_training)",
+        ge=0.01,
+        le=1.0,
+    )
+    pause_for_queries: bool = option(True, "No training step begins while a query is answered (at most half the time)")
+    snapshot_period_s: float = option(
+        3.0, "Longest time between published snapshots while training; shorter while they are cheap", ge=0.1, le=3600.0
+    )
     command_timeout_s: float = option(10.0, "Longest wait for the trainer to run a command", ge=0.1, le=3600.0)
     join_timeout_s: float = option(10.0, "Longest wait for a thread at shutdown", ge=0.1, le=600.0)
     idle_steps: int = option(6000, "Training rests after this many steps without a new keyframe", ge=1, le=10_000_000)

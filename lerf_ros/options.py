@@ -53,7 +53,7 @@ def check(opt: Option, value: object) -> Value:
         if not math.isfinite(number):
             raise ConfigError(f"{opt.key} = {value!r} is not finite")
         if (opt.ge is not None and number < opt.ge) or (opt.le is not None and number > opt.le):
-            raise ConfigError(f"{opt.key} = {value!r} is out of range [{opt.ge}, {opt.le}]")
+            raise ConfigError(f"{opt.key} = {value!r} is out of range [{opt.ge}, {opt.le}]: {opt.help}")
     if opt.choices and converted not in opt.choices:
         raise ConfigError(f"{opt.key} = {value!r} must be one of {', '.join(opt.choices)}")
     return converted

@@ -3,6 +3,7 @@
 
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,6 +13,7 @@ from rclpy.event_handler import QoSMessageLostInfo, QoSRequestedIncompatibleQoSI
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
+from std_srvs.srv import SetBool
 
 from lerf_ros.core.encoders import load_encoder
 from lerf_ros.core.mapper import LerfMapper
@@ -26,8 +28,10 @@ from lerf_ros.ros.selfcheck import SelfCheck
 from lerf_ros.ros.status import status_message
 from lerf_ros.ros.sync import StampMatcher
 from lerf_ros.ros.tf_buffer import TfBuffer
+from lerf_ros.ros.training_service import TrainingService
 from lerf_ros.ros.transforms import PoseListener, TransformListener
 from lerf_ros.runtime.mapping_loop import MappingLoop
+from lerf_ros.runtime.warm_up import warm_up
 from lerf_ros.srv import Query, SaveMap
 
 _log = logging.getLogger(__name__)
@@ -47,11 +51,16 @@ class LerfNode(Node):
         self._log_handler = log_bridge.install(self.get_logger())
         self.encoder = load_encoder(self.config.encoder)
         _log.info("encoder: %s (weights sha256 %s)", self.encoder.name, self.encoder.sha256 or "unknown")
+        warm_up(self.config, self.encoder)
         self.check = SelfCheck()
         self.transforms = TfBuffer()
         self.mapper = LerfMapper(self.config, self.encoder)
         ingest = Ingest(self.config.input, self.transforms, self.now_ns, self.check)
-        self.loop: MappingLoop[Frame] = MappingLoop(self.mapper, ingest, self.config.runtime)
+        need = self.config.query
+        self.loop: MappingLoop[Frame] = MappingLoop(
+            self.mapper, ingest, self.config.runtime,
+            first_answer=(need.min_keyframes, need.min_steps), now_ns=self.now_ns,
+        )  # fmt: skip
         streams = ["camera_info", "depth"] if self.config.input.use_depth else ["camera_info"]
         slop_ns = int(self.config.input.sync_slop_s * 1e9)
         self.matcher: StampMatcher[Image | CameraInfo] = StampMatcher(
@@ -76,10 +85,14 @@ class LerfNode(Node):
         return ended
 
     def _offer(self) -> None:
-        query = QueryService(self.config, self.encoder, self.loop.snapshot, self.transforms, self.now_ns)
+        query = QueryService(
+            self.config, self.encoder, self.loop.snapshot, self.transforms, self.now_ns, self.loop.answering
+        )
         self.create_service(Query, "~/query", query)
         save = SaveMapService(self.config, lambda: self.loop.command(self.mapper.publish))
         self.create_service(SaveMap, "~/save_map", save)
+        pause = TrainingService(self.config.runtime, self.loop.set_training)
+        self.create_service(SetBool, "~/set_training", pause)
         self._status = self.create_publisher(Status, "~/status", 1)
         self.create_timer(
             self.config.runtime.status_period_s,
@@ -114,11 +127,13 @@ class LerfNode(Node):
         self.loop.drop(f"{topic}_lost", event.total_count_change)
 
     def _on_message(self, stream: str, message: Image | CameraInfo) -> None:
+        begin = time.perf_counter()
         for parts in self.matcher.add(stream, nanoseconds(message.header.stamp), message):
             try:
                 self.loop.submit(Frame(parts["image"], parts["camera_info"], parts.get("depth")))
             except MappingStoppedError:
                 self.loop.drop("mapping_stopped")
+        self.loop.received_in(time.perf_counter() - begin)
 
     def _refuse_pose(self, error: PoseError) -> None:
         self.loop.drop(error.cause)

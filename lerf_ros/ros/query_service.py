@@ -3,6 +3,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from jaxtyping import Float64
@@ -32,6 +33,7 @@ class QueryService:
         snapshot: returns the newest snapshot, None before the first.
         transforms: for regions and answers in other frames.
         now_ns: the node's clock.
+        answering: gives the context that every request is answered in.
     """
 
     def __init__(
@@ -41,15 +43,21 @@ class QueryService:
         snapshot: Callable[[], FieldSnapshot | None],
         transforms: TfBuffer,
         now_ns: Callable[[], int],
+        answering: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._config = config
         self._encoder = encoder
         self._snapshot = snapshot
         self._transforms = transforms
         self._now_ns = now_ns
+        self._answering = answering
 
     def __call__(self, request: Query.Request, response: Query.Response) -> Query.Response:
         """Fill the response; whatever goes wrong is a status and a message in it."""
+        with self._answering():
+            return self._answer(request, response)
+
+    def _answer(self, request: Query.Request, response: Query.Response) -> Query.Response:
         snapshot = self._snapshot()
         world = self._config.input.world_frame
         response.header.frame_id = request.target_frame or world

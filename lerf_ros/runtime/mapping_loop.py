@@ -6,57 +6,33 @@ the published snapshot, which never changes. Nothing here knows ROS.
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
 from lerf_ros.config import RuntimeConfig
 from lerf_ros.errors import InputError, MappingStoppedError
 from lerf_ros.runtime.cpu_share import CpuShare
+from lerf_ros.runtime.driven import Mapper
 from lerf_ros.runtime.mailbox import CommandQueue, Mailbox
+from lerf_ros.runtime.pacing import CpuBudget, QueryGate, SnapshotSchedule
 from lerf_ros.runtime.stats import LoopCounters, LoopStats
 
 if TYPE_CHECKING:
     from lerf_ros.core.keyframes import Keyframe, PosedImage
     from lerf_ros.core.snapshot import FieldSnapshot
-    from lerf_ros.core.trainer import StepReport
 
 T = TypeVar("T")
 R = TypeVar("R")
 FAILURE_CAP = 5  # failures in a row after which a thread reports a fault
 
 _log = logging.getLogger(__name__)
-
-
-class Mapper(Protocol):
-    """What the loop drives; `lerf_ros.core.mapper.LerfMapper` is the real one."""
-
-    def prepare(self, image: "PosedImage") -> "Keyframe | None":
-        """Encoder thread: gate and pyramid; None if the camera has not moved enough."""
-
-    def add(self, keyframe: "Keyframe") -> None:
-        """Trainer thread: take a keyframe into the map."""
-
-    def step(self) -> "StepReport":
-        """Trainer thread: one optimisation step."""
-
-    def publish(self) -> "FieldSnapshot | None":
-        """Trainer thread: freeze the map; None before the first keyframe."""
-
-    def set_threads(self, n: int) -> None:
-        """Trainer thread: use `n` CPU threads from now on."""
-
-    @property
-    def keyframe_count(self) -> int:
-        """Keyframes in the map."""
-
-    @property
-    def step_count(self) -> int:
-        """Training steps done."""
 
 
 class MappingLoop(Generic[T]):
@@ -66,10 +42,20 @@ class MappingLoop(Generic[T]):
         mapper: owned by this loop from `start` to `stop`.
         to_posed_image: turns a submitted item into a posed image in the encoder thread; it may wait (for a transform),
             and raises InputError for what cannot be used, which is then counted under its cause.
-        config: queue size, time-outs, threads.
+        config: queue size, time-outs, threads, budget.
+        first_answer: keyframes and steps from which queries are answered; the first such map is published at once.
+        now_ns: the clock of the images' stamps, for latencies.
     """
 
-    def __init__(self, mapper: Mapper, to_posed_image: Callable[[T], "PosedImage"], config: RuntimeConfig) -> None:
+    def __init__(
+        self,
+        mapper: Mapper,
+        to_posed_image: Callable[[T], "PosedImage"],
+        config: RuntimeConfig,
+        *,
+        first_answer: tuple[int, int] = (1, 1),
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._mapper = mapper
         self._to_posed_image = to_posed_image
         self._config = config
@@ -79,16 +65,24 @@ class MappingLoop(Generic[T]):
         self._counters = LoopCounters()
         self._stop = threading.Event()
         self._snapshot: FieldSnapshot | None = None  # one reference, swapped whole
+        self._now_ns = now_ns
+        self._gate = QueryGate(config.pause_for_queries)
+        self._budget = CpuBudget(config.max_cpu_fraction, config.threads)
+        self._schedule = SnapshotSchedule(config.snapshot_period_s, first_answer)
+        self._threads = 0  # of the trainer now; 0: not set yet
         self._last_keyframe_step = 0
-        self._last_publish = 0.0
+        self._published_stamp_ns = 0
         self._unpublished = False
+        self._paused = False
         self._failures = 0
         self._encoder = threading.Thread(target=self._guard, args=("encoder", self._encode_all), name="lerf-encoder")
         self._trainer = threading.Thread(target=self._guard, args=("trainer", self._train_all), name="lerf-trainer")
 
     def start(self) -> None:
         """Start both threads. A loop starts once."""
-        self._last_publish = time.monotonic()
+        cores = len(os.sched_getaffinity(0))
+        if self._config.threads > cores:
+            _log.warning("runtime.threads = %d, but this process may use %d cores", self._config.threads, cores)
         self._trainer.start()
         self._encoder.start()
 
@@ -96,6 +90,7 @@ class MappingLoop(Generic[T]):
         """End both threads and fail pending commands; return whether both ended within the join time-out."""
         self._stop.set()
         self._mailbox.close()
+        self._gate.close()
         self._commands.close("the mapping loop was stopped")
         deadline = time.monotonic() + self._config.join_timeout_s
         for thread in (self._encoder, self._trainer):
@@ -120,6 +115,10 @@ class MappingLoop(Generic[T]):
         """Count frames that the caller could not hand over."""
         self._counters.drop(cause, count)
 
+    def received_in(self, seconds: float) -> None:
+        """Count the time that one message took the caller, hand-over included."""
+        self._counters.received_in(seconds)
+
     def command(self, function: Callable[[], R]) -> "Future[R]":
         """Have the trainer thread run `function` between two steps; wait on the future with a time-out.
 
@@ -128,9 +127,21 @@ class MappingLoop(Generic[T]):
         """
         return self._commands.submit(function)
 
+    def set_training(self, enabled: bool) -> "Future[None]":
+        """Have the trainer thread stop taking steps, or go on. Stopped, it still takes keyframes and runs commands.
+
+        Raises:
+            MappingStoppedError: as `command`.
+        """
+        return self.command(lambda: self._set_paused(not enabled))
+
     def snapshot(self) -> "FieldSnapshot | None":
         """Return the newest published snapshot; None before the first."""
         return self._snapshot
+
+    def answering(self) -> AbstractContextManager[None]:
+        """Return a context to answer a query in: training steps do not begin meanwhile, within bounds (`QueryGate`)."""
+        return self._gate.answering()
 
     def stats(self) -> LoopStats:
         """Return what was done so far."""
@@ -140,7 +151,21 @@ class MappingLoop(Generic[T]):
             mailbox_dropped=self._mailbox.dropped,
             encoder_alive=self._encoder.is_alive(),
             trainer_alive=self._trainer.is_alive(),
+            training=self._training(),
         )
+
+    def _training(self) -> str:
+        if self._failures >= FAILURE_CAP or (self._trainer.ident is not None and not self._trainer.is_alive()):
+            return "stopped"
+        if self._paused:
+            return "paused"
+        if not self._mapper.keyframe_count:
+            return "waiting"
+        return "running" if self._has_work() else "resting"
+
+    def _set_paused(self, paused: bool) -> None:
+        """Trainer thread, as a command."""
+        self._paused = paused
 
     def _guard(self, name: str, work: Callable[[], None]) -> None:
         """Body of both threads: one that ends for any reason but `stop` leaves a fault behind."""
@@ -194,24 +219,36 @@ class MappingLoop(Generic[T]):
             self._report_failure("trainer", self._failures, error)
             return
         self._last_keyframe_step = self._mapper.step_count
+        self._counters.added((self._now_ns() - keyframe.image.stamp_ns) / 1e9)
 
     def _train_all(self) -> None:
-        threads = 0
         while not self._stop.is_set():
-            if self._commands.run_pending() and self._failures >= FAILURE_CAP:
-                self._failures = 0  # a keyframe or command may have cured it
+            self._run_commands()
             if not self._has_work():
                 self._share.trainer(busy=False)
                 self._commands.wait()
                 continue
-            share = self._share.trainer(busy=True)
-            if share != threads:
-                self._mapper.set_threads(share)
-                threads = share
-            self._train_once()
+            if (rest_s := self._budget.rest_s()) > 0:
+                self._commands.wait(rest_s)
+                continue
+            self._gate.wait()
+            self._use_threads(self._share.trainer(busy=True))
+            with self._budget.charged(self._threads):
+                self._train_once()
+
+    def _run_commands(self) -> None:
+        with self._budget.charged(1):
+            ran = self._commands.run_pending()
+        if ran and self._failures >= FAILURE_CAP:
+            self._failures = 0  # a keyframe or command may have cured it
+
+    def _use_threads(self, threads: int) -> None:
+        if threads != self._threads:
+            self._mapper.set_threads(threads)
+            self._threads = threads
 
     def _has_work(self) -> bool:
-        if self._mapper.keyframe_count == 0 or self._failures >= FAILURE_CAP:
+        if self._mapper.keyframe_count == 0 or self._failures >= FAILURE_CAP or self._paused:
             return False
         return self._unpublished or not self._rested()
 
@@ -224,7 +261,7 @@ class MappingLoop(Generic[T]):
             if not self._rested():
                 self._counters.stepped(self._mapper.step())
                 self._unpublished = True
-            if self._rested() or time.monotonic() - self._last_publish >= self._config.snapshot_period_s:
+            if self._rested() or self._schedule.due(self._mapper.keyframe_count, self._mapper.step_count):
                 self._publish()
             self._failures = 0
         except Exception as error:
@@ -232,12 +269,17 @@ class MappingLoop(Generic[T]):
             self._report_failure("trainer", self._failures, error)
 
     def _publish(self) -> None:
+        begin = time.monotonic()
         snapshot = self._mapper.publish()
-        self._last_publish = time.monotonic()
+        self._schedule.published(self._mapper.keyframe_count, self._mapper.step_count, time.monotonic() - begin)
         self._unpublished = False
-        if snapshot is not None:
-            self._snapshot = snapshot
-            self._counters.published(snapshot.step)
+        if snapshot is None:
+            return
+        self._snapshot = snapshot
+        self._counters.published(snapshot.step)
+        if snapshot.stamp_ns != self._published_stamp_ns:  # else it is no newer than the last one
+            self._published_stamp_ns = snapshot.stamp_ns
+            self._counters.mapped((self._now_ns() - snapshot.stamp_ns) / 1e9)
 
     def _report_failure(self, thread: str, failures: int, error: Exception) -> None:
         _log.error("%s failed, %d in a row: %s: %s", thread, failures, type(error).__name__, error, exc_info=True)

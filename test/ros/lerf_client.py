@@ -8,8 +8,10 @@ import rclpy
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.task import Future
 from ros_processes import wait_until
 from sensor_msgs.msg import CameraInfo, Image
+from std_srvs.srv import SetBool
 from tf2_msgs.msg import TFMessage
 
 from lerf_ros.core.geometry import Intrinsics
@@ -46,6 +48,7 @@ class LerfClient(Node):
         self.tf = self.create_publisher(TFMessage, "/tf", DYNAMIC)
         self.tf_static = self.create_publisher(TFMessage, "/tf_static", STATIC)
         self.query_client = self.create_client(Query, "/lerf/query")
+        self.training_client = self.create_client(SetBool, "/lerf/set_training")
         self.status = Status()
         self.create_subscription(Status, "/lerf/status", self._on_status, 1)
         self._fresh = False
@@ -78,7 +81,13 @@ class LerfClient(Node):
 
     def ask(self, request: Query.Request | None = None, **fields: object) -> Query.Response:
         """Return the answer of `~/query`."""
-        future = self.query_client.call_async(request or Query.Request(**fields))
+        return self._result(self.query_client.call_async(request or Query.Request(**fields)))
+
+    def set_training(self, enabled: bool) -> SetBool.Response:
+        """Return the answer of `~/set_training`."""
+        return self._result(self.training_client.call_async(SetBool.Request(data=enabled)))
+
+    def _result(self, future: Future) -> object:
         rclpy.spin_until_future_complete(self, future, timeout_sec=20)
         assert future.done(), "no answer within 20 s"
         return future.result()

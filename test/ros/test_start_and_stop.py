@@ -97,6 +97,9 @@ def test_what_it_cannot_start_with_ends_it_with_a_reason(ros_environment: Path) 
         ({"train.rayz": 100}, "unknown parameter 'train.rayz'; did you mean 'train.rays'"),
         ({"train.rays": 1}, "train.rays = 1 is out of range"),
         ({"encoder.model": "local-dir:/nowhere"}, "/nowhere"),
+        ({"runtime.threads": 0}, "runtime.threads = 0 is out of range"),
+        ({"runtime.max_cpu_fraction": 0.0}, "to stop it, call ~/set_training"),
+        ({"runtime.max_cpu_fraction": 1.5}, "runtime.max_cpu_fraction = 1.5 is out of range"),
     ]
     with contextlib.ExitStack() as stack:
         programs = [

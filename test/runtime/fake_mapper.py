@@ -25,11 +25,13 @@ def posed_image(stamp_ns: int) -> PosedImage:
 class FakeSnapshot:
     step: int
     keyframes: tuple[int, ...]
+    stamp_ns: int
 
 
 @dataclass(frozen=True)
 class FakeReport:
     step: int
+    skipped: int = 0
 
 
 @dataclass
@@ -44,6 +46,7 @@ class FakeMapper:
     owners: set[str] = field(default_factory=set)
     keyframes: list[int] = field(default_factory=list)
     step_count: int = 0
+    skipped: int = 0
 
     def __post_init__(self) -> None:
         self.step_gate.set()
@@ -67,13 +70,13 @@ class FakeMapper:
         if self.fail_step is not None:
             raise self.fail_step
         self.step_count += 1
-        return FakeReport(self.step_count)
+        return FakeReport(self.step_count, self.skipped)
 
     def publish(self) -> Any:
         self.owners.add(threading.current_thread().name)
         if self.fail_publish is not None:
             raise self.fail_publish
-        return FakeSnapshot(self.step_count, tuple(self.keyframes))
+        return FakeSnapshot(self.step_count, tuple(self.keyframes), max(self.keyframes))
 
     def set_threads(self, n: int) -> None:
         self.threads.append(n)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -231,3 +232,150 @@ def test_trainer_gets_all_threads_when_the_encoder_is_idle() -> None:
         wait_until(lambda: mapper.step_count > 10, "training")
     assert mapper.threads[-1] == 2
     assert set(mapper.threads) <= {1, 2}
+
+
+def test_paused_training_takes_keyframes_and_commands_and_goes_on() -> None:
+    mapper = FakeMapper()
+    with running(mapper, config=RuntimeConfig(idle_steps=1_000_000)) as loop:
+        assert loop.stats().training == "waiting"
+        loop.submit(2)
+        wait_until(lambda: mapper.step_count > 0 and loop.snapshot() is not None, "training")
+        assert loop.stats().training == "running"
+        loop.set_training(False).result(5)
+        steps = mapper.step_count
+        assert loop.stats().training == "paused"
+        snapshot = loop.snapshot()
+        loop.submit(4)
+        wait_until(lambda: mapper.keyframes == [2, 4], "a keyframe meanwhile")
+        assert loop.command(lambda: 7).result(5) == 7
+        assert mapper.step_count == steps, "no step since"
+        assert loop.snapshot() is snapshot, "the last snapshot stays"
+        loop.set_training(False).result(5)
+        loop.set_training(True).result(5)
+        wait_until(lambda: mapper.step_count > steps, "goes on")
+        assert loop.stats().training == "running"
+
+
+def test_a_loop_that_is_stopped_while_paused_ends() -> None:
+    mapper = FakeMapper()
+    with running(mapper) as loop:
+        loop.submit(2)
+        loop.set_training(False).result(5)
+    with pytest.raises(MappingStoppedError):
+        loop.set_training(True)
+
+
+def test_resting_and_stopped_training_say_so() -> None:
+    mapper = FakeMapper()
+    with running(mapper) as loop:
+        loop.submit(2)
+        wait_until(lambda: loop.stats().training == "resting", "idle steps")
+        mapper.fail_step = RuntimeError("no")
+        loop.submit(4)
+        wait_until(lambda: loop.stats().training == "stopped", "fault")
+
+
+def test_no_step_begins_while_a_query_is_answered() -> None:
+    mapper = FakeMapper()
+    with running(mapper, config=RuntimeConfig(idle_steps=1_000_000)) as loop:
+        loop.submit(2)
+        wait_until(lambda: mapper.step_count > 0, "training")
+        with loop.answering():
+            time.sleep(0.02)  # the step that runs may end
+            steps = mapper.step_count
+            time.sleep(0.1)
+            assert mapper.step_count <= steps + 1
+        wait_until(lambda: mapper.step_count > steps + 1, "goes on")
+
+
+def test_training_stays_within_its_share_of_the_cpu() -> None:
+    """Steps that keep one core busy; the whole process is measured."""
+
+    class Busy(FakeMapper):
+        def step(self) -> object:
+            end = time.thread_time() + 0.01
+            while time.thread_time() < end:
+                pass
+            return super().step()
+
+    fraction = 0.25
+    mapper = Busy()
+    config = RuntimeConfig(idle_steps=1_000_000, max_cpu_fraction=fraction, threads=1)
+    with running(mapper, config=config) as loop:
+        loop.submit(2)
+        wait_until(lambda: mapper.step_count > 0, "training")
+        begin, cpu = time.monotonic(), time.process_time()
+        time.sleep(2.0)
+        used = (time.process_time() - cpu) / (time.monotonic() - begin)
+        asked = time.monotonic()
+        assert loop.command(lambda: 7).result(5) == 7
+        assert time.monotonic() - asked < 1.0, "a rest is interrupted by a command"
+    assert used <= 1.2 * fraction
+    assert mapper.step_count > 5
+
+
+def test_latencies_are_told_from_the_stamps() -> None:
+    now_ns = 10_000_000_000
+    mapper = FakeMapper()
+    loop = MappingLoop(mapper, to_posed_image, FAST, now_ns=lambda: now_ns)
+    loop.start()
+    try:
+        assert loop.stats().map_latency_s == 0.0
+        loop.submit(8_500_000_000)
+        wait_until(lambda: loop.stats().map_latency_s > 0, "a snapshot")
+        assert loop.stats().keyframe_latency_s == 1.5
+        assert loop.stats().map_latency_s == 1.5
+        now_ns = 20_000_000_000
+        loop.submit(8_400_000_000)
+        wait_until(lambda: loop.stats().keyframe_latency_s == 11.6, "a late frame")
+        wait_until(lambda: loop.stats().snapshot_step == mapper.step_count == 100, "published")
+        assert loop.stats().map_latency_s == 1.5, "the newest keyframe is still the first"
+    finally:
+        assert loop.stop()
+
+
+def test_skipped_steps_are_told() -> None:
+    mapper = FakeMapper(skipped=3)
+    with running(mapper) as loop:
+        assert loop.stats().steps_skipped == 0
+        loop.submit(2)
+        wait_until(lambda: loop.stats().steps_skipped == 3, "a report")
+
+
+def test_the_time_of_callbacks_is_told_by_its_95th_percentile() -> None:
+    loop = MappingLoop(FakeMapper(), to_posed_image, FAST)
+    assert loop.stats().callback_p95_s == 0.0
+    for milliseconds in range(1, 102):
+        loop.received_in(milliseconds / 1000)
+    assert loop.stats().callback_p95_s == 0.096
+    loop.stop()
+
+
+def test_the_first_map_that_may_be_asked_is_published_at_once() -> None:
+    mapper = FakeMapper()
+    config = RuntimeConfig(snapshot_period_s=3600.0, idle_steps=1_000_000)
+    loop = MappingLoop(mapper, to_posed_image, config, first_answer=(2, 1))
+    loop.start()
+    try:
+        mapper.fail_step = None
+        mapper.step_gate.clear()
+        loop.submit(2)
+        loop.submit(4)
+        wait_until(lambda: mapper.keyframes[:1] == [2], "first keyframe")
+        mapper.step_gate.set()
+        wait_until(lambda: loop.snapshot() is not None, "a snapshot")
+        wait_until(lambda: (s := loop.snapshot()) is not None and len(s.keyframes) == 2, "both keyframes")  # type: ignore[arg-type]
+    finally:
+        assert loop.stop()
+
+
+@pytest.mark.parametrize(("threads", "warns"), [(1, False), (255, True)])
+def test_more_threads_than_cores_are_worth_one_warning(
+    caplog: pytest.LogCaptureFixture, threads: int, warns: bool
+) -> None:
+    with running(FakeMapper(), config=RuntimeConfig(threads=threads)):
+        pass
+    said = [r for r in caplog.records if "runtime.threads" in r.message]
+    assert len(said) == int(warns)
+    if warns:
+        assert str(len(os.sched_getaffinity(0))) in said[0].message
