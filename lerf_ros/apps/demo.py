@@ -13,6 +13,8 @@ import typer
 from lerf_ros.apps.terminal import fail
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lerf_ros.demo.processes import Process
     from lerf_ros.demo.session import Session
     from lerf_ros.sim.spec import SceneSpec
@@ -69,14 +71,20 @@ def _run(seed: int, out: Path, began: float) -> dict[str, Any]:
     running: list[Process] = []
     try:
         running.append(processes.start_node(share_file("config", "sim_arm.yaml"), env, out / "logs"))
-        running.append(processes.start_robot(spec.seed, OBJECTS, env, out / "logs"))
-        return _talk(seed, spec, out, began, *running)
+
+        def start_robot() -> Process:
+            running.append(processes.start_robot(spec.seed, OBJECTS, env, out / "logs"))
+            return running[-1]
+
+        return _talk(seed, spec, out, began, running[0], start_robot)
     finally:
         for process in running[::-1]:
             process.stop()
 
 
-def _talk(seed: int, spec: "SceneSpec", out: Path, began: float, node: "Process", robot: "Process") -> dict[str, Any]:
+def _talk(
+    seed: int, spec: "SceneSpec", out: Path, began: float, node: "Process", start_robot: "Callable[[], Process]"
+) -> dict[str, Any]:
     import rclpy
 
     from lerf_ros.demo.client import DemoClient
@@ -86,15 +94,18 @@ def _talk(seed: int, spec: "SceneSpec", out: Path, began: float, node: "Process"
     from lerf_ros.demo.session import Session
     from lerf_ros.sim.scene import build
 
-    def check() -> None:
-        node.check()
-        robot.check()
-
     judge = Judge(build(spec))
     asked = questions(judge.scene.spec)
     rclpy.init()
     client = DemoClient()
     try:
+        client.wait_node(READY_TIMEOUT_S, node.check)
+        robot = start_robot()  # only now: what is timed from the first image on is mapping, not the node's start
+
+        def check() -> None:
+            node.check()
+            robot.check()
+
         client.wait_ready(READY_TIMEOUT_S, check)
         session = Session(client, judge, check, _say)
         _say(f"on the table: {', '.join(o.name for o in judge.scene.spec.objects)}")

@@ -45,17 +45,28 @@ class DemoClient(Node):
         self._grasp = self.create_client(ExecuteGrasp, "/sim_robot/execute_grasp")
 
     def wait_ready(self, timeout_s: float, check: Callable[[], None]) -> None:
-        """Wait until all services are there and an image has come.
+        """Wait until the robot's services are there and an image has come.
 
         Raises:
             TimeoutError: names what is missing.
         """
-        clients = {"/lerf/query": self._query, "/sim_robot/scan": self._scan, "/sim_robot/execute_grasp": self._grasp}
+        clients = {"/sim_robot/scan": self._scan, "/sim_robot/execute_grasp": self._grasp}
 
         def missing() -> list[str]:
             absent = [name for name, client in clients.items() if not client.service_is_ready()]
             return absent + ([] if self.image is not None else [REMAPS["image"]])
 
+        self._wait_while(missing, timeout_s, check)
+
+    def wait_node(self, timeout_s: float, check: Callable[[], None]) -> None:
+        """Wait until the node takes questions.
+
+        Raises:
+            TimeoutError: it does not.
+        """
+        self._wait_while(lambda: [] if self._query.service_is_ready() else ["/lerf/query"], timeout_s, check)
+
+    def _wait_while(self, missing: Callable[[], list[str]], timeout_s: float, check: Callable[[], None]) -> None:
         deadline = time.monotonic() + timeout_s
         while missing():
             check()
