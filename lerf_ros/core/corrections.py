@@ -65,10 +65,10 @@ def interpolate_rows(stamps_ns: Sequence[int], rows: Float[Tensor, "K 6"], stamp
     """Return a table's row for a stamp from the keyframes around it in time: the best guess for an unseen frame."""
     order = np.argsort(np.asarray(stamps_ns))
     times = np.asarray(stamps_ns, np.float64)[order]
-    table = rows.detach().numpy()[order]
+    table = rows.detach().cpu().numpy()[order]
     return torch.tensor([np.interp(stamp_ns, times, table[:, c]) for c in range(6)], dtype=torch.float32)
 
 
 def gather(table: nn.Parameter, slots: Int64[np.ndarray, " B"]) -> Float[Tensor, "B 6"]:
     """Return the rows of the keyframes in `slots`."""
-    return table[torch.from_numpy(slots)]
+    return table[torch.from_numpy(slots).to(table.device)]

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lerf_ros.core.hashgrid import TableAdam
+from lerf_ros.core.hashgrid import TableOptimiser
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Descent:
         skipped: steps skipped so far.
     """
 
-    def __init__(self, rates: Iterable[Rate], tables: Sequence[TableAdam], table_lr: float) -> None:
+    def __init__(self, rates: Iterable[Rate], tables: Sequence[TableOptimiser], table_lr: float) -> None:
         self.skipped = 0
         self._rates = list(rates)
         self._tables = tables

@@ -8,16 +8,14 @@ tested in its wiring, and has not been measured: no GPU has run it yet.
 import importlib.util
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lerf_ros.config import FieldConfig
-from lerf_ros.core.inference import fast_bfloat16
 from lerf_ros.errors import BackendError
 
 _log = logging.getLogger(__name__)
@@ -44,12 +42,6 @@ class Placement:
         """
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
-
-    def autocast(self) -> Any:
-        """Return the context that networks run in: bfloat16 products where the device is fast at them, else as is."""
-        if not fast_bfloat16(self.device):
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
 
     @contextmanager
     def beside_training(self) -> Iterator[None]:

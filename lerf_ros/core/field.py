@@ -11,8 +11,10 @@ from torch.nn import functional
 
 from lerf_ros.config import FieldConfig
 from lerf_ros.core.contraction import SceneBox
+from lerf_ros.core.device import place
 from lerf_ros.core.hashgrid import GridLayout, HashGrid, make_grid
 from lerf_ros.core.hashgrid.workers import Workers
+from lerf_ros.core.inference import fast_bfloat16
 
 GEOMETRY_FEATURES = 15
 DIRECTION_FEATURES = 9
@@ -39,7 +41,8 @@ class RadianceField(nn.Module):
         layout = GridLayout(
             config.levels, config.features, config.log2_table, config.min_resolution, config.max_resolution
         )
-        self.grid = make_grid(layout, config.backend, seed, workers)
+        there = place(config)
+        self.grid = make_grid(layout, there.backend, seed, workers, there.device)
         width = config.hidden
         self.density_net = nn.Sequential(
             nn.Linear(layout.width, width), nn.ReLU(inplace=True), nn.Linear(width, 1 + GEOMETRY_FEATURES)
@@ -48,6 +51,7 @@ class RadianceField(nn.Module):
         self.direction_in = nn.Linear(DIRECTION_FEATURES, width, bias=False)
         self.colour_net = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(width, width), nn.ReLU(inplace=True),
                                         nn.Linear(width, 3))  # fmt: skip
+        self.to(there.device)
 
     def density_features(self, points: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N G"]]:
         """Return density and the features the colour is computed from."""
@@ -55,7 +59,7 @@ class RadianceField(nn.Module):
 
     def unit_density(self, unit: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N G"]]:
         """As `density_features`, of points already contracted to the unit cube."""
-        hidden = self.density_net(self.grid(unit))
+        hidden = _mixed(self.density_net, self.grid(unit))
         # exp is Instant-NGP's density activation; the clamp keeps a step from overflowing.
         return torch.exp(hidden[:, 0].clamp(-10.0, 10.0) - 1.0), hidden
 
@@ -66,10 +70,10 @@ class RadianceField(nn.Module):
         rays, samples, _ = points.shape
         density, features = self.density_features(points.reshape(-1, 3))
         # The direction's share of the first layer is computed once a ray, not once a sample.
-        hidden = self.geometry_in(features).view(rays, samples, -1) + self.direction_in(
+        hidden = _mixed(self.geometry_in, features).view(rays, samples, -1) + self.direction_in(
             spherical_harmonics(directions)
         ).unsqueeze(1)
-        return density.view(rays, samples), torch.sigmoid(self.colour_net(hidden))
+        return density.view(rays, samples), torch.sigmoid(_mixed(self.colour_net, hidden))
 
 
 def language_layouts(config: FieldConfig) -> tuple[GridLayout, ...]:
@@ -90,8 +94,9 @@ class LanguageField(nn.Module):
         self.box = box
         self.embed_dim = embed_dim
         coarse, *fine = language_layouts(config)
-        self.grid = make_grid(coarse, config.backend, seed, workers)
-        self.fine_grid = make_grid(fine[0], config.backend, seed + 1, workers) if fine else None
+        there = place(config)
+        self.grid = make_grid(coarse, there.backend, seed, workers, there.device)
+        self.fine_grid = make_grid(fine[0], there.backend, seed + 1, workers, there.device) if fine else None
         self.width = coarse.width + sum(layout.width for layout in fine)
         layers: list[nn.Module] = []
         width = self.width + 1
@@ -99,6 +104,7 @@ class LanguageField(nn.Module):
             layers += [nn.Linear(width, config.language_hidden), nn.ReLU(inplace=True)]
             width = config.language_hidden
         self.net = nn.Sequential(*layers, nn.Linear(width, embed_dim))
+        self.to(there.device)
 
     def encode(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N F"]:
         """Return the scale-free features of world points; positions are detached (LERF section 3.1)."""
@@ -136,9 +142,14 @@ class PatchHead(nn.Module):
         return _fast(self.net, features)
 
 
-def _fast(net: nn.Module, inputs: Float[Tensor, "N F"]) -> Float[Tensor, "N D"]:
-    """Return what a network makes of its inputs, in bfloat16 where the CPU is fast at it."""
-    bf16 = inputs.device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+def _fast(net: nn.Module, inputs: Float[Tensor, "*B F"]) -> Float[Tensor, "*B D"]:
+    """Return what a network makes of its inputs, in bfloat16 where the device is fast at it."""
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=fast_bfloat16(inputs.device)):
         out: Tensor = net(inputs)
     return out.float()
+
+
+def _mixed(net: nn.Module, inputs: Float[Tensor, "*B F"]) -> Float[Tensor, "*B D"]:
+    """As `_fast` on a GPU; as it is on a CPU, where networks this small gain nothing."""
+    out: Tensor = net(inputs) if inputs.device.type == "cpu" else _fast(net, inputs)
+    return out

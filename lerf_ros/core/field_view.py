@@ -5,7 +5,7 @@ LERF section 3.1: embeddings are the render-weighted sum of unit vectors along a
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -74,6 +74,8 @@ class FieldView:
         samples: int | None = None,
     ) -> None:  # fmt: skip
         workers = Workers(threads)
+        # On this machine's CPU, wherever the map was trained.
+        config = replace(config, field=replace(config.field, backend="auto", device="cpu"))
         self._config, self._weights = config, weights
         self._samples = samples or config.train.samples
         self._top = round(config.train.language_samples * self._samples / config.train.samples)

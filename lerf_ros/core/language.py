@@ -15,7 +15,7 @@ from lerf_ros.core.batches import PixelBatch
 from lerf_ros.core.contraction import SceneBox
 from lerf_ros.core.descent import Descent, Rate
 from lerf_ros.core.field import LanguageField, PatchHead
-from lerf_ros.core.hashgrid import TableAdam
+from lerf_ros.core.hashgrid import make_optimiser
 from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.core.pyramid_bank import PyramidBank
 from lerf_ros.core.radiance import RadianceTrainer
@@ -43,18 +43,20 @@ class LanguageTrainer:
         self, config: Config, embed_dim: int, radiance: RadianceTrainer, workers: Workers, patch_dim: int | None = None
     ) -> None:
         self._train = config.train
-        self._radiance = radiance
+        self._radiance, self._there = radiance, radiance.there
         self._rng = np.random.default_rng(config.train.seed + 1)
         self._box: SceneBox = radiance.box
         self.bank = PyramidBank()
         self.field = LanguageField(config.field, radiance.box, embed_dim, workers, config.train.seed + 1)
         self.patch_head = None if patch_dim is None else PatchHead(self.field.width, patch_dim)
+        if self.patch_head is not None:
+            self.patch_head.to(radiance.there.device)
         networks = [p for n, p in self.field.named_parameters() if not n.endswith("grid.table")]
         networks += [] if self.patch_head is None else list(self.patch_head.parameters())
         decay = config.train.weight_decay
         self._descent = Descent(
             [Rate(networks, config.train.language_network_lr, decay)],
-            [TableAdam(grid, workers, decay) for grid in self.field.grids], config.train.language_grid_lr,
+            [make_optimiser(grid, workers, decay) for grid in self.field.grids], config.train.language_grid_lr,
         )  # fmt: skip
 
     @property
@@ -77,11 +79,11 @@ class LanguageTrainer:
         z = samples[rows] * batch.rays.z_per_t[rows, None]
         scale = physical_scale(self.bank.tile_px(slots, level), z, batch.focal_px[rows])
         embedding, patches = self._render(points[rows], scale, weights[rows])
-        clip = CLIP_LOSSES[self._train.clip_loss](embedding, torch.from_numpy(target))
+        clip = CLIP_LOSSES[self._train.clip_loss](embedding, self._there.tensor(target))
         loss, dino = self._train.clip_weight * clip, float("nan")
         if patches is not None:
             wanted = regulariser.lookup(batch.frames, batch.frame[rows], batch.pixel[rows], patches.shape[1])
-            squared = losses.patch_features(patches, torch.from_numpy(wanted))
+            squared = losses.patch_features(patches, self._there.tensor(wanted))
             loss, dino = loss + self._train.dino_weight * squared, float(squared.detach())
         self._descent.step(loss, lr_ratio)
         return LanguageReport(float(clip.detach()), dino, float(loss.detach()))
@@ -93,7 +95,7 @@ class LanguageTrainer:
             return t, (t > 0).astype(np.float32)
         t_all, w_all = self._radiance.distances(batch.rays)
         weights, index = rendering.top_samples(w_all, self._train.language_samples)
-        return t_all.gather(-1, index).numpy(), weights.numpy()
+        return t_all.gather(-1, index).cpu().numpy(), weights.cpu().numpy()
 
     def _render(
         self,
@@ -104,9 +106,9 @@ class LanguageTrainer:
         """Return the embedding of each ray, a weighted sum of unit vectors, then normalised (LERF section 3.1), and
         its patch features, a weighted sum alone. The hash features are looked up once for both."""
         rays, k, _ = points.shape
-        detached = torch.from_numpy(weights)
-        features = self.field.encode(torch.from_numpy(points.reshape(-1, 3)))
-        each = self.field.head(features, torch.from_numpy(scale_m.reshape(-1)))
+        detached = self._there.tensor(weights)
+        features = self.field.encode(self._there.tensor(points.reshape(-1, 3)))
+        each = self.field.head(features, self._there.tensor(scale_m.reshape(-1)))
         embedding = rendering.composite_unit(detached, each.view(rays, k, -1))
         if self.patch_head is None:
             return embedding, None
@@ -119,11 +121,11 @@ class LanguageTrainer:
         """Return unit embeddings of points at every scale; the hash features are computed once a point."""
         out = torch.empty(len(scales_m), len(points), self.field.embed_dim)
         for start in range(0, len(points), EVALUATE_CHUNK):
-            part = torch.from_numpy(points[start : start + EVALUATE_CHUNK])
+            part = self._there.tensor(points[start : start + EVALUATE_CHUNK])
             # Rows in multiples: oneDNN keeps a compiled primitive for every shape it has ever seen.
             features = self.field.encode(functional.pad(part, (0, 0, 0, -len(part) % EVALUATE_ROWS)))
             for s, scale in enumerate(scales_m):
-                found = self.field.head(features, torch.full((len(features),), float(scale)))
+                found = self.field.head(features, torch.full((len(features),), float(scale), device=features.device))
                 out[s, start : start + len(part)] = found[: len(part)]
         return out
 

@@ -14,9 +14,10 @@ from lerf_ros.core.batches import PixelBatch
 from lerf_ros.core.contraction import SceneBox
 from lerf_ros.core.corrections import CameraRefinement, Exposure, gather
 from lerf_ros.core.descent import Descent, Rate
+from lerf_ros.core.device import place
 from lerf_ros.core.field import RadianceField
 from lerf_ros.core.geometry import Intrinsics
-from lerf_ros.core.hashgrid import TableAdam
+from lerf_ros.core.hashgrid import make_optimiser
 from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.core.rays import RayBundle, image_rays
 from lerf_ros.core.sampling import DensityGrid, sample_by_density, sample_by_depth
@@ -58,10 +59,12 @@ class RadianceTrainer:
         self._rng = np.random.default_rng(config.train.seed)
         torch.manual_seed(config.train.seed)
         self.box = SceneBox.of(config.workspace)
+        self.there = place(config.field)
         self.field = RadianceField(config.field, self.box, workers, config.train.seed)
-        self.exposure = Exposure(config.keyframes.max_count + 1) if config.field.appearance else None
+        rows, device = config.keyframes.max_count + 1, self.there.device
+        self.exposure = Exposure(rows).to(device) if config.field.appearance else None
         self.density_grid = DensityGrid(self.box, GRID_RESOLUTION, initial=1.0)
-        self.refinement = CameraRefinement(config.keyframes.max_count + 1) if config.field.refine_cameras else None
+        self.refinement = CameraRefinement(rows).to(device) if config.field.refine_cameras else None
         networks = [p for n, p in self.field.named_parameters() if n != "grid.table"]
         rates = [Rate(networks, config.train.network_lr)]
         # Decay pulls corrections towards none: only what the images insist on stays.
@@ -70,7 +73,7 @@ class RadianceTrainer:
         if self.refinement is not None:
             rates.append(Rate([self.refinement.table], POSE_LR, CORRECTION_DECAY))
             rates.append(Rate([self.refinement.intrinsics], INTRINSICS_LR, CORRECTION_DECAY))
-        self._descent = Descent(rates, [TableAdam(self.field.grid, workers)], config.train.grid_lr)
+        self._descent = Descent(rates, [make_optimiser(self.field.grid, workers)], config.train.grid_lr)
         self._steps = 0
 
     def step(self, batch: PixelBatch, slots: Int64[np.ndarray, " B"], lr_ratio: float) -> RadianceReport:
@@ -81,7 +84,7 @@ class RadianceTrainer:
         photometric = self._colour_loss(batch, slots)
         loss = photometric
         measured = np.flatnonzero(batch.trainable & (batch.depth_m > 0))[: self._train.depth_rays]
-        depth = free = torch.zeros(())
+        depth = free = torch.zeros((), device=self.there.device)
         if len(measured):
             depth, free = self._depth_losses(batch, measured)
             loss = photometric + self._train.depth_weight * depth + self._train.free_space_weight * free
@@ -98,10 +101,10 @@ class RadianceTrainer:
 
     def _colour_loss(self, batch: PixelBatch, slots: Int64[np.ndarray, " B"]) -> Float[Tensor, ""]:
         """Render the rays as a held-out view is rendered, by the density learned so far, and compare colours."""
-        t = torch.from_numpy(self._distances(batch.rays, self._train.samples, self._rng))
-        origins, directions = torch.from_numpy(batch.rays.origins), torch.from_numpy(batch.rays.directions)
+        t = self.there.tensor(self._distances(batch.rays, self._train.samples, self._rng))
+        origins, directions = self.there.tensor(batch.rays.origins), self.there.tensor(batch.rays.directions)
         if self.refinement is not None:
-            local, rotation = torch.from_numpy(batch.local), torch.from_numpy(batch.rotation)
+            local, rotation = self.there.tensor(batch.local), self.there.tensor(batch.rotation)
             row = gather(self.refinement.table, slots)
             origins, directions = self.refinement(local, rotation, origins, row)
         points = origins[:, None] + directions[:, None] * t[..., None]
@@ -109,8 +112,8 @@ class RadianceTrainer:
         rgb = rendering.composite(rendering.render_weights(density, self._lengths(t)), colour)
         if self.exposure is not None:
             rgb = self.exposure(rgb, gather(self.exposure.table, slots))
-        keep = torch.from_numpy(batch.trainable)
-        return losses.photometric(rgb[keep], torch.from_numpy(batch.colour)[keep])
+        keep = self.there.tensor(batch.trainable)
+        return losses.photometric(rgb[keep], self.there.tensor(batch.colour)[keep])
 
     def _depth_losses(
         self, batch: PixelBatch, rows: Int64[np.ndarray, " D"]
@@ -128,9 +131,9 @@ class RadianceTrainer:
         near = sample_by_depth(surface_t[:half], band[:half], self._train.near_m, jitter)
         t = np.concatenate([near, self._distances(rays[half:], samples, self._rng)])
         last = np.concatenate([2 * band[:half] / samples, np.full(len(rows) - half, self._train.far_m, np.float32)])
-        density, _ = self.field.density_features(torch.from_numpy(rays.points(t).reshape(-1, 3)))
-        t_, band_, surface_ = torch.from_numpy(t), torch.from_numpy(band), torch.from_numpy(surface_t)
-        delta = rendering.interval_lengths(t_, torch.from_numpy(last.astype(np.float32)))
+        density, _ = self.field.density_features(self.there.tensor(rays.points(t).reshape(-1, 3)))
+        t_, band_, surface_ = self.there.tensor(t), self.there.tensor(band), self.there.tensor(surface_t)
+        delta = rendering.interval_lengths(t_, self.there.tensor(last.astype(np.float32)))
         weights = rendering.render_weights(density.view(t_.shape), delta)
         expected = rendering.expected_distance(weights, t_)
         return losses.measured_depth(expected, surface_, band_), losses.free_space(weights, t_, surface_, band_)
@@ -143,7 +146,7 @@ class RadianceTrainer:
 
     def _lengths(self, t: Float[Tensor, "B S"]) -> Float[Tensor, "B S"]:
         """Return interval lengths; the last sample stands for all beyond, so that every ray ends somewhere."""
-        return rendering.interval_lengths(t, torch.full((len(t),), self._train.far_m))
+        return rendering.interval_lengths(t, torch.full((len(t),), self._train.far_m, device=t.device))
 
     @torch.no_grad()
     def forget(self, slot: int) -> None:
@@ -156,8 +159,8 @@ class RadianceTrainer:
     @torch.no_grad()
     def _update_density_grid(self) -> None:
         cells, unit = self.density_grid.draw_cells(GRID_UPDATE_CELLS, self._rng)
-        density, _ = self.field.unit_density(torch.from_numpy(unit))
-        self.density_grid.update(cells, density.numpy())
+        density, _ = self.field.unit_density(self.there.tensor(unit))
+        self.density_grid.update(cells, density.cpu().numpy())
 
     @torch.no_grad()
     def distances(
@@ -169,8 +172,9 @@ class RadianceTrainer:
             rays: where to look.
             samples: a ray; None: as many as in training.
         """
-        t = torch.from_numpy(self._distances(rays, samples or self._train.samples, None))
-        density, _ = self.field.density_features(torch.from_numpy(rays.points(t.numpy()).reshape(-1, 3)))
+        distances = self._distances(rays, samples or self._train.samples, None)
+        t = self.there.tensor(distances)
+        density, _ = self.field.density_features(self.there.tensor(rays.points(distances).reshape(-1, 3)))
         return t, rendering.render_weights(density.view(t.shape), self._lengths(t))
 
     @torch.no_grad()
@@ -193,10 +197,10 @@ class RadianceTrainer:
         parts = [self._render_rays(rays[i : i + RENDER_CHUNK]) for i in range(0, len(rays), RENDER_CHUNK)]
         rgb, depth, opacity = (torch.cat(each) for each in zip(*parts, strict=True))
         if self.exposure is not None and exposure is not None:
-            rgb = self.exposure(rgb, exposure.expand(len(rgb), 6))
+            rgb = self.exposure(rgb, exposure.to(rgb).expand(len(rgb), 6))
         shape = (intrinsics.height, intrinsics.width)
         return Rendering(
-            rgb.clamp(0, 1).numpy().reshape(*shape, 3), depth.numpy().reshape(shape), opacity.numpy().reshape(shape)
+            *(each.cpu().numpy().reshape(*shape, *each.shape[1:]) for each in (rgb.clamp(0, 1), depth, opacity))
         )
 
     def _image_rays(
@@ -205,16 +209,17 @@ class RadianceTrainer:
         rays = image_rays(intrinsics, T_world_cam)
         if self.refinement is None or row is None:
             return rays
-        rotation = torch.from_numpy(T_world_cam[:3, :3].astype(np.float32)).expand(len(rays), 3, 3)
-        local = torch.from_numpy((rays.directions @ T_world_cam[:3, :3]).astype(np.float32))
+        rotation = self.there.tensor(T_world_cam[:3, :3].astype(np.float32)).expand(len(rays), 3, 3)
+        local = self.there.tensor((rays.directions @ T_world_cam[:3, :3]).astype(np.float32))
         origins, directions = self.refinement(
-            local / local[:, 2:], rotation, torch.from_numpy(rays.origins), row.expand(len(rays), 6)
+            local / local[:, 2:], rotation, self.there.tensor(rays.origins), row.to(local).expand(len(rays), 6)
         )
-        return RayBundle(origins.numpy(), directions.numpy(), rays.z_per_t)
+        return RayBundle(origins.cpu().numpy(), directions.cpu().numpy(), rays.z_per_t)
 
     def _render_rays(self, rays: RayBundle) -> tuple[Tensor, Tensor, Tensor]:
-        t = torch.from_numpy(self._distances(rays, RENDER_SAMPLES, None))
-        density, colour = self.field(torch.from_numpy(rays.points(t.numpy())), torch.from_numpy(rays.directions))
+        distances = self._distances(rays, RENDER_SAMPLES, None)
+        t = self.there.tensor(distances)
+        density, colour = self.field(self.there.tensor(rays.points(distances)), self.there.tensor(rays.directions))
         weights = rendering.render_weights(density, self._lengths(t))
-        depth = rendering.median_distance(weights, t) * torch.from_numpy(rays.z_per_t)
+        depth = rendering.median_distance(weights, t) * self.there.tensor(rays.z_per_t)
         return rendering.composite(weights, colour), depth, weights.sum(-1)

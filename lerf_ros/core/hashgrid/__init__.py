@@ -5,7 +5,8 @@
 """
 
 from lerf_ros.core.hashgrid.adam import TableAdam
-from lerf_ros.core.hashgrid.grids import HashGrid, make_grid
+from lerf_ros.core.hashgrid.grids import HashGrid
 from lerf_ros.core.hashgrid.layout import GridLayout
+from lerf_ros.core.hashgrid.making import TableOptimiser, make_grid, make_optimiser
 
-__all__ = ["GridLayout", "HashGrid", "TableAdam", "make_grid"]
+__all__ = ["GridLayout", "HashGrid", "TableAdam", "TableOptimiser", "make_grid", "make_optimiser"]

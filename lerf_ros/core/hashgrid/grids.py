@@ -13,7 +13,6 @@ from lerf_ros.core.hashgrid import kernels
 from lerf_ros.core.hashgrid.kernels import Array
 from lerf_ros.core.hashgrid.layout import PRIMES, GridLayout
 from lerf_ros.core.hashgrid.workers import Workers
-from lerf_ros.errors import BackendError
 
 INITIAL_RANGE = 1e-2
 
@@ -147,48 +146,3 @@ class _NumbaEncode(torch.autograd.Function):
         if not ctx.needs_input_grad[0]:
             return None, None, None
         return torch.from_numpy(ctx.grid.differentiate(ctx.points, gradient)).T, None, None
-
-
-class TcnnHashGrid(HashGrid):
-    """tiny-cuda-nn on CUDA; not yet measured by this project.
-
-    Raises:
-        BackendError: tinycudann or CUDA is absent.
-    """
-
-    def __init__(self, layout: GridLayout, seed: int) -> None:
-        try:
-            import tinycudann
-        except (ImportError, OSError) as error:
-            raise BackendError(
-                "field.backend = 'tcnn' needs tinycudann (pip install git+https://github.com/NVlabs/tiny-cuda-nn/"
-                "#subdirectory=bindings/torch) and a CUDA GPU; 'numba' or 'torch' run anywhere"
-            ) from error
-        super().__init__(layout, seed)
-        encoding = {
-            "otype": "HashGrid", "n_levels": layout.levels, "n_features_per_level": layout.features,
-            "log2_hashmap_size": layout.log2_table, "base_resolution": layout.min_resolution,
-            "per_level_scale": layout.growth,
-        }  # fmt: skip
-        self._native = tinycudann.Encoding(3, encoding, dtype=torch.float32)
-        self._native.params = nn.Parameter(self.table.detach().flatten().to(self._native.params.device))
-        self.table = self._native.params
-
-    def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
-        out: Tensor = self._native(x.clamp(0.0, 1.0))
-        return out
-
-
-def make_grid(layout: GridLayout, backend: str, seed: int, workers: Workers) -> HashGrid:
-    """Return a hash grid of the backend 'numba', 'torch', 'tcnn' or 'auto' (numba: the one that runs anywhere).
-
-    Raises:
-        BackendError: the backend is unknown, or its library is absent.
-    """
-    if backend in ("auto", "numba"):
-        return NumbaHashGrid(layout, seed, workers)
-    if backend == "torch":
-        return TorchHashGrid(layout, seed)
-    if backend == "tcnn":
-        return TcnnHashGrid(layout, seed)
-    raise BackendError(f"unknown hash-grid backend {backend!r}: choose numba, torch, tcnn or auto")
