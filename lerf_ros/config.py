@@ -26,16 +26,14 @@ class InputConfig:
         choices=("best_effort", "reliable"),
     )
     queue_depth: int = option(10, "QoS history depth of camera subscriptions, messages", ge=1, le=1000)
-    sync_slop_s: float = option(
-        0.02, "Largest stamp difference of image, depth, info and pose, seconds", ge=0.0, le=1.0
-    )
+    sync_slop_s: float = option(0.02, "Largest stamp difference of image, depth, info and pose, seconds",
+                                ge=0.0, le=1.0)
     tf_timeout_s: float = option(0.5, "How long a frame waits for its transform before it is dropped", ge=0.0, le=10.0)
     max_age_s: float = option(10.0, "Frames older than this (node clock) are dropped; 0 = any age", ge=0.0, le=1e9)
     max_future_s: float = option(0.5, "Frames stamped further ahead than this are dropped", ge=0.0, le=3600.0)
     max_pixels: int = option(8_294_400, "Larger images are refused, pixels (default: 4K)", ge=1, le=100_000_000)
-    depth_min_m: float = option(
-        0.10, "Nearer depth is no measurement (and the pixel is not trained on)", ge=0.0, le=10.0
-    )
+    depth_min_m: float = option(0.10, "Nearer depth is no measurement (and the pixel is not trained on)",
+                                ge=0.0, le=10.0)
     depth_max_m: float = option(5.0, "Farther depth is no measurement", ge=0.1, le=1000.0)
 
 
@@ -43,21 +41,18 @@ class InputConfig:
 class WorkspaceConfig:
     """The metric box the map resolves finely; all beyond it is contracted (mip-NeRF 360) and never answered with."""
 
-    min_m: tuple[float, ...] = option(
-        (-0.3, -0.8, -0.15), "Lower corner x, y, z in the world frame, metres", ge=-1e3, le=1e3
-    )
-    max_m: tuple[float, ...] = option(
-        (1.0, 0.8, 0.85), "Upper corner x, y, z in the world frame, metres", ge=-1e3, le=1e3
-    )
+    min_m: tuple[float, ...] = option((-0.3, -0.8, -0.15), "Lower corner x, y, z in the world frame, metres",
+                                      ge=-1e3, le=1e3)
+    max_m: tuple[float, ...] = option((1.0, 0.8, 0.85), "Upper corner x, y, z in the world frame, metres",
+                                      ge=-1e3, le=1e3)
 
 
 @dataclass(frozen=True)
 class KeyframeConfig:
     """Which frames become keyframes."""
 
-    min_translation_m: float = option(
-        0.05, "A keyframe is at least this far from the last one, or ...", ge=0.0, le=10.0
-    )
+    min_translation_m: float = option(0.05, "A keyframe is at least this far from the last one, or ...",
+                                      ge=0.0, le=10.0)
     min_rotation_rad: float = option(0.12, "... turned at least this much", ge=0.0, le=3.2)
     max_count: int = option(300, "Keyframe budget; the most redundant one is evicted past it", ge=2, le=100_000)
 
@@ -85,12 +80,10 @@ class EncoderConfig:
 class PyramidConfig:
     """Multi-scale crops of an image (LERF section 3.2): tile sizes as fractions of the image height."""
 
-    mode: str = option(
-        "tiles", "Embed crop by crop, or windows of one pass of the image tower a level", choices=("tiles", "dense")
-    )
-    border: str = option(
-        "inside", "Tiles inside the image, or half a tile of black all round as in LERF", choices=("inside", "padded")
-    )
+    mode: str = option("tiles", "Embed crop by crop, or windows of one pass of the image tower a level",
+                       choices=("tiles", "dense"))
+    border: str = option("inside", "Tiles inside the image, or half a tile of black all round as in LERF",
+                         choices=("inside", "padded"))
     min_tile: float = option(0.08, "Smallest tile / image height", ge=0.02, le=1.0)
     max_tile: float = option(0.5, "Largest tile / image height", ge=0.02, le=1.0)
     levels: int = option(7, "Number of tile sizes, linear between the two", ge=2, le=32)
@@ -100,9 +93,8 @@ class PyramidConfig:
 class FieldConfig:
     """Density + colour grid (Instant-NGP) and the language grid (LERF section 3.4)."""
 
-    backend: str = option(
-        "auto", "Hash grid: auto = tcnn on CUDA, numba on a CPU", choices=("auto", "numba", "torch", "tcnn")
-    )
+    backend: str = option("auto", "Hash grid: auto = tcnn on CUDA, numba on a CPU",
+                          choices=("auto", "numba", "torch", "tcnn"))
     device: str = option("auto", "Where the fields are trained; auto = CUDA where there is one",
                          choices=("auto", "cpu", "cuda"))
     levels: int = option(14, "Levels of the density and colour grid", ge=1, le=32)
@@ -133,22 +125,19 @@ class TrainConfig:
     language_rays: int = option(2048, "Rays a step for language", ge=16, le=1_000_000)
     language_every: int = option(1, "A language step every n steps", ge=1, le=100)
     language_samples: int = option(4, "Top-k samples a ray of the language rendering by density", ge=1, le=64)
-    language_at: str = option(
-        "auto", "Where language is learned: 'auto' = the measured surface, else by density", choices=("auto", "density")
-    )
+    language_at: str = option("auto", "Where language is learned: 'auto' = the measured surface, else by density",
+                              choices=("auto", "density"))
     grid_lr: float = option(2e-2, "Adam rate of the density and colour grid", ge=1e-6, le=1.0)
     network_lr: float = option(1e-2, "Adam rate of its networks", ge=1e-6, le=1.0)
     language_grid_lr: float = option(1e-2, "Adam rate of the language grid", ge=1e-6, le=1.0)
     language_network_lr: float = option(2e-3, "Adam rate of the language network", ge=1e-6, le=1.0)
     half_life_steps: int = option(1500, "Steps in which both rates fall to a half ...", ge=10, le=1_000_000)
-    min_lr_ratio: float = option(
-        0.1, "... but never below this share (new keyframes must still be learned)", ge=0.0, le=1.0
-    )
+    min_lr_ratio: float = option(0.1, "... but never below this share (new keyframes must still be learned)",
+                                 ge=0.0, le=1.0)
     depth_weight: float = option(0.03, "Weight of the depth loss", ge=0.0, le=100.0)
     free_space_weight: float = option(0.01, "Weight of the free-space loss", ge=0.0, le=100.0)
-    clip_loss: str = option(
-        "cosine", "Language loss: 1 - cosine, or Huber(1.25) summed (LERF's code)", choices=("cosine", "huber")
-    )
+    clip_loss: str = option("cosine", "Language loss: 1 - cosine, or Huber(1.25) summed (LERF's code)",
+                            choices=("cosine", "huber"))
     clip_weight: float = option(1.0, "Weight of the language loss", ge=0.0, le=100.0)
     dino_weight: float = option(0.0, "Weight of the loss of the DINO regulariser; 0 = none", ge=0.0, le=100.0)
     weight_decay: float = option(0.0, "Weight decay of the language field (in Adam's gradient)", ge=0.0, le=1.0)
@@ -164,9 +153,8 @@ class SurfaceConfig:
 
     voxel_m: float = option(0.005, "Spacing of surface points, metres", ge=0.001, le=0.5)
     max_points: int = option(60_000, "Most points; the voxel size grows when there are more", ge=1000, le=5_000_000)
-    min_views: int = option(
-        3, "Points seen by fewer keyframes are not answered with (LERF visibility filter)", ge=1, le=100
-    )
+    min_views: int = option(3, "Points seen by fewer keyframes are not answered with (LERF visibility filter)",
+                            ge=1, le=100)
 
 
 @dataclass(frozen=True)
@@ -202,9 +190,8 @@ class GraspConfig:
     """The parallel gripper and how it may approach."""
 
     max_opening_m: float = option(0.08, "Largest distance between the fingers", ge=0.005, le=0.5)
-    finger_depth_m: float = option(
-        0.04, "How far the fingers reach over the object, along the approach", ge=0.005, le=0.3
-    )
+    finger_depth_m: float = option(0.04, "How far the fingers reach over the object, along the approach",
+                                   ge=0.005, le=0.3)
     finger_width_m: float = option(0.024, "Finger width across the closing axis", ge=0.002, le=0.1)
     finger_thickness_m: float = option(0.012, "Finger thickness along the closing axis", ge=0.001, le=0.1)
     tip_beyond_tcp_m: float = option(0.015, "How far the fingertips reach beyond the tcp", ge=0.0, le=0.2)

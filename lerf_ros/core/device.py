@@ -43,16 +43,17 @@ class Placement:
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
-    @contextmanager
-    def beside_training(self) -> Iterator[None]:
-        """Run a reader's work on a CUDA stream of its own, and wait for it alone; nothing on a CPU."""
-        if self.device.type != "cuda":
-            yield
-            return
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(stream):
-            yield
-        stream.synchronize()
+
+@contextmanager
+def own_stream(device: torch.device) -> Iterator[None]:
+    """Run a query's work on a CUDA stream of its own, beside what trains, and wait for it alone; nothing on a CPU."""
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()
 
 
 def place(config: FieldConfig) -> Placement:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lerf_ros.config import EncoderConfig
 from lerf_ros.core import dense
 from lerf_ros.core.calibration import Calibration, read_calibration
-from lerf_ros.core.device import torch_device
+from lerf_ros.core.device import own_stream, torch_device
 from lerf_ros.core.encoder_files import LOCAL_DIR, model_folder, sha256, weights_file
 from lerf_ros.core.inference import SAME, fast_bfloat16, folded, probe_images
 from lerf_ros.core.small_maps import quicker
@@ -155,8 +155,10 @@ class OpenClipEncoder:
         with self._lock, torch.inference_mode():
             new = [p for p in dict.fromkeys(phrases) if p not in self._texts]
             if new:
-                tokens = self._tokenizer(new).to(self._device)
-                self._texts.update(zip(new, self._unit(self._model.encode_text(tokens).float()), strict=True))
+                with own_stream(self._device):
+                    tokens = self._tokenizer(new).to(self._device)
+                    found = self._unit(self._model.encode_text(tokens).float())
+                self._texts.update(zip(new, found, strict=True))
             out = np.stack([self._texts[p] for p in phrases]) if phrases else np.zeros((0, self.embed_dim), np.float32)
             for phrase in phrases:
                 self._texts.move_to_end(phrase)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lerf_ros.config import from_flat
-from lerf_ros.core.device import Placement, place, torch_device
+from lerf_ros.core.device import Placement, own_stream, place, torch_device
 from lerf_ros.errors import BackendError
 
 Pretend = Callable[..., None]
@@ -98,7 +98,7 @@ def test_a_cpu_shares_the_memory_of_arrays() -> None:
 def test_arrays_reach_the_gpu_and_a_reader_has_its_own_stream() -> None:
     there = Placement("torch", torch.device("cuda"))
     array = np.arange(4, dtype=np.float32)
-    with there.beside_training():
+    with own_stream(there.device):
         assert torch.cuda.current_stream() != torch.cuda.default_stream()
         doubled = there.tensor(array) * 2
     assert doubled.cpu().tolist() == [0, 2, 4, 6]
