@@ -39,6 +39,7 @@ def main(
     ] = None,
 ) -> None:  # fmt: skip
     """Measure what docs/benchmarks.md describes. An interrupted run goes on where it was."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in the demonstration; read when torch is loaded, later
     _log_to(Console(stderr=True))
     try:
         if as_markdown is not None:

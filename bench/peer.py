@@ -16,8 +16,8 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 HOW: Final = "no peer environment: `make bench-peers` makes one"
 STOP_S: Final = 10.0
 TIMEOUT_S: Final = 1800.0
-STATE: Final = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH", "PYTHONPATH")
-"""Variables that bind a process to this interpreter's libraries."""
+STATE: Final = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH", "PYTHONPATH", "OMP_WAIT_POLICY")
+"""Variables that bind a process to this interpreter's libraries, or to our way of waiting: it has its own default."""
 
 
 class PeerError(RuntimeError):

@@ -25,7 +25,8 @@ class Look:
     limits: tuple[tuple[str, float], ...] = ()
 
 
-QUERY_LIMITS: Final = (("target idle, 100k points x 4 phrases", 50.0), ("target while training", 100.0))
+IDLE, TRAINING = ", idle", ", training"
+QUERY_LIMITS: Final = (("target idle (100k points, 4 phrases)", 50.0), ("target while training", 100.0))
 LOOKS: Final = {
     "hashgrid": Look("Hash grid: forward and backward, 16 levels x 2, 2^19 rows", "points a pass", "points/s"),
     "train_step": Look("Training step, 16 samples a ray", "rays a step", "ms"),
@@ -36,7 +37,7 @@ LOOKS: Final = {
     "query_p99": Look("Query, 99th percentile", "surface points", "ms"),
     "growth": Look("Training step over the number of keyframes", "keyframes", "ms", log_y=False),
     "memory": Look("Memory of the node, VGA RGB-D, bundled encoder", "keyframes", "MB", False, False,
-                   (("target at 200 keyframes", 2500.0),)),
+                   (("target with 200 keyframes", 2500.0),)),
     "psnr_corrected": Look("Held-out views of a real capture, colour only, own corrections interpolated",
                            "seconds of training", "PSNR, dB", log_y=False),
     "psnr_plain": Look("Held-out views of a real capture, colour only, poses as given", "seconds of training",
@@ -72,20 +73,28 @@ def curves_of(rows: Sequence[Row], figure: str) -> dict[str, list[tuple[float, f
     return {series: sorted(points) for series, points in out.items()}
 
 
+def family_of(series: str) -> str:
+    """Return what curves of one colour share: all but whether the map was idle."""
+    return series.removesuffix(IDLE).removesuffix(TRAINING)
+
+
 def draw(look: Look, curves: dict[str, list[tuple[float, float, float]]], path: Path) -> Path:
     """Draw one picture: curves with their spread, targets dashed."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.5, 4.6), dpi=130, layout="constrained")
         axes = figure.add_subplot()
-        for k, (series, points) in enumerate(curves.items()):
+        families = list(dict.fromkeys(family_of(series) for series in curves))
+        for series, points in curves.items():
             x, y, spread = zip(*points, strict=True)
             bars = [min(s / 2, 0.95 * v) for s, v in zip(spread, y, strict=True)]  # a log axis has no place below 0
-            dashed = "--" if "idle" in series else "-"
+            k = families.index(family_of(series))
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
-            axes.errorbar(x, y, yerr=bars, label=series, color=colour, marker=marker, linestyle=dashed, capsize=2)
-        for k, (label, limit) in enumerate(look.limits):
-            dashes = (0, (6, 3 + 3 * k))
-            axes.axhline(limit, color="0.35", linestyle=dashes, linewidth=1.2, label=f"{label}: {number(limit)}")
+            line = ":" if series.endswith(IDLE) else "-"
+            axes.errorbar(x, y, yerr=bars, label=series, color=colour, marker=marker, linestyle=line, capsize=2)
+        for label, limit in look.limits:
+            axes.axhline(limit, color="0.35", linestyle="--", linewidth=1.2)
+            axes.annotate(f"{label}: {number(limit)}", (1, limit), xycoords=("axes fraction", "data"), fontsize=8,
+                          ha="right", va="bottom", color="0.25")  # fmt: skip
         _finish(axes, look, sorted({x for points in curves.values() for x, _, _ in points}))
         figure.savefig(path)
     return path

@@ -24,6 +24,8 @@ from lerf_ros.srv import Query
 CAMERA_FRAME: Final = "bench_optical_frame"
 READY_S: Final = 90.0
 ANSWER_S: Final = 60.0
+KEPT_S: Final = 60.0
+AGAIN_S: Final = 5.0
 FAST_STATUS: Final = {"runtime.status_period_s": 0.05}
 """What times are read off; 20 a second."""
 
@@ -59,12 +61,23 @@ class Link:
         self._camera.publish(image, stamp_ns)
         return stamp_ns
 
-    def show_until_kept(self, image: PosedImage, limit_s: float = 30.0) -> int:
-        """Publish a frame and wait until it is a keyframe; return its stamp, nanoseconds."""
+    def show_until_kept(self, image: PosedImage) -> int:
+        """Publish a frame until it is a keyframe (camera topics may lose one); return its stamp, nanoseconds.
+
+        Raises:
+            TimeoutError, RuntimeError: it never becomes one, or the node has died.
+        """
         before = int(self.status.keyframes)
-        stamp_ns = self.show(image)
-        self.wait(lambda: int(self.status.keyframes) > before, "a keyframe", limit_s)
-        return stamp_ns
+        deadline = time.monotonic() + KEPT_S
+        while True:
+            stamp_ns = self.show(image)
+            try:
+                self.wait(lambda: int(self.status.keyframes) > before, "a keyframe", AGAIN_S)
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return stamp_ns
 
     def spin(self, seconds: float) -> None:
         """Hear what comes for so long."""
@@ -82,7 +95,8 @@ class Link:
         while not condition():
             self.process.check()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not within {limit_s:g} s: {what}; see {self.process.log}")
+                dropped = dict(zip(self.status.drop_causes, map(int, self.status.drop_counts), strict=True))
+                raise TimeoutError(f"not within {limit_s:g} s: {what} (dropped: {dropped}); see {self.process.log}")
             rclpy.spin_once(self._node, timeout_sec=0.05)
 
     def ask(self, phrases: Sequence[str]) -> tuple[Any, float]:

@@ -144,12 +144,13 @@ def _ask_periodically(context: Context, case: Case, loop: MappingLoop[Any], phra
 
 def _rows(context: Context, state: State, points: int, phrases: int, times: list[float], found: int) -> Iterator[Row]:
     key = f"{state}_{point_name(points)}_{phrases}"
+    series = f"{phrases} phrase{'s' * (phrases > 1)}, {state}"
     for percent in PERCENTS:
         name = f"query_p{percent}_ms_{key}"
         row = Row(name, percentile(times, percent), "ms", context.threads, n=len(times), target=TARGETS.get(name),
                   spread=measured("", times, "", 0).spread if percent == PERCENTS[0] else None,
                   note=f"{found} points" if state == "idle" else f"{found} training steps meanwhile",
-                  point=Point(f"query_p{percent}", f"{phrases} phrases, {state}", points))  # fmt: skip
+                  point=Point(f"query_p{percent}", series, points))  # fmt: skip
         yield row
 
 

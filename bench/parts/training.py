@@ -2,11 +2,13 @@
 """Whole training steps: ours against nerfacto's, on the same images with as many rays and samples."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
+import torch
 
 from bench.captures import write_capture
 from bench.context import Context
@@ -14,9 +16,12 @@ from bench.peer import Peer
 from bench.rows import Point, Row, against, measured
 from bench.scene import scene_config, views
 from bench.targets import TARGETS
-from bench.timing import Timed, interleave, seconds
+from bench.timing import Timed, interleave, repeated, seconds
+from lerf_ros.core.contraction import SceneBox
 from lerf_ros.core.encoders import ImageTextEncoder, load_encoder
-from lerf_ros.core.keyframes import PosedImage
+from lerf_ros.core.field import LanguageField
+from lerf_ros.core.hashgrid.workers import Workers
+from lerf_ros.core.keyframes import Keyframe, PosedImage
 from lerf_ros.core.mapper import LerfMapper
 
 VIEWS: Final = 40
@@ -26,12 +31,22 @@ WARM_UP: Final = 60
 CASES: Final = ((4096, 48), (1024, 48), (4096, 16), (1024, 16))
 """Rays and samples a ray; ours takes 1024 x 16 by default, nerfacto 4096 x 48."""
 
-CURVE: Final = (256, 512, 1024, 2048, 4096, 8192)
+CURVE: Final = (256, 1024, 4096, 8192)
 OURS_STEPS: Final = 10
 PEER_STEPS: Final = 5
 """In a turn: in its late state nerfacto trains its proposal networks every fifth step."""
 
 PEER_NAME: Final = "nerfacto (torch)"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a step of ours trains."""
+
+    name: str
+    label: str
+    keyframes: list[Keyframe]
+    encoder: ImageTextEncoder | None
 
 
 def run(context: Context) -> Iterator[Row]:
@@ -46,18 +61,25 @@ def run(context: Context) -> Iterator[Row]:
     if context.peer is not None:
         context.peer.call("nerfacto_forget")
     encoder = load_encoder(scene_config().encoder)
+    kinds = (
+        _Kind("colour", "colour", _keyframes(context, blind, None), None),
+        _Kind("full", "colour, depth, language", _keyframes(context, images[: context.size(8, 2)], encoder), encoder),
+    )
     for rays in CURVE[: context.size(len(CURVE), 1)]:
-        yield from _ours_over_rays(context, blind, images, encoder, context.size(rays, 64))
+        for kind in kinds:
+            yield _ours_over_rays(context, kind, context.size(rays, 64))
+    yield from _language_network(context, encoder)
 
 
 def _against_peer(
     context: Context, images: list[PosedImage], file: Path, scale: float, rays: int, samples: int
 ) -> Row:
-    mapper = _mapper(context, images, None, {"train.rays": rays, "train.samples": samples})
+    given = _keyframes(context, images, None)
+    mapper = _mapper(context, given, None, {"train.rays": rays, "train.samples": samples})
     sides: dict[str, Timed] = {"ours": _ours(mapper, rays, context.size(OURS_STEPS, 1))}
     if context.peer is not None:
         sides["peer"] = _theirs(context.peer, file, scale, context, rays, samples)
-    times = interleave(sides, context.size(4, 1))
+    times = interleave(sides, context.size(3, 1))
     mapper.close()
     default = (rays, samples) == CASES[0]
     name = "train_rays_per_s" if default else f"train_rays_per_s_{rays}x{samples}"
@@ -66,29 +88,52 @@ def _against_peer(
     return against(row, times.get("peer", []), PEER_NAME)
 
 
-def _ours_over_rays(
-    context: Context, blind: list[PosedImage], images: list[PosedImage], encoder: ImageTextEncoder, rays: int
-) -> Iterator[Row]:
-    kinds = {"colour": (blind, None), "colour, depth, language": (images, encoder)}
-    for label, (given, sees) in kinds.items():
-        mapper = _mapper(context, given[: context.size(8, 2)], sees, {"train.rays": rays})
-        once = _ours(mapper, rays, context.size(OURS_STEPS, 1))
-        rates = [once() for _ in range(context.size(5, 1))]
-        mapper.close()
-        key = "full" if sees else "colour"
-        yield measured(f"train_step_ms_{rays}_{key}", [1e3 * rays / rate for rate in rates], "ms", context.threads,
-                       note=f"{label}; 16 samples", point=Point("train_step", f"ours: {label}", rays))  # fmt: skip
+def _ours_over_rays(context: Context, kind: _Kind, rays: int) -> Row:
+    mapper = _mapper(context, kind.keyframes, kind.encoder, {"train.rays": rays})
+    once = _ours(mapper, rays, context.size(OURS_STEPS, 1))
+    times = [1e3 * rays / once() for _ in range(context.size(5, 1))]
+    mapper.close()
+    point = Point("train_step", f"ours: {kind.label}", rays)
+    note = f"{kind.label}; {scene_config().train.samples} samples"
+    return measured(f"train_step_ms_{rays}_{kind.name}", times, "ms", context.threads, note=note, point=point)
+
+
+def _language_network(context: Context, encoder: ImageTextEncoder) -> Iterator[Row]:
+    """The network from hash features to embeddings, forward and backward, as a step runs it."""
+    torch.set_num_threads(context.threads)
+    config, workers = scene_config(), Workers(context.threads)
+    field = LanguageField(config.field, SceneBox.of(config.workspace), encoder.embed_dim, workers, 0)
+    rows = context.size(config.train.language_rays, 64)
+    features, scale = torch.randn(rows, field.width), torch.rand(rows)
+    gradient = torch.randn(rows, encoder.embed_dim)
+    products = sum(m.in_features * m.out_features for m in field.modules() if isinstance(m, torch.nn.Linear))
+
+    def both() -> None:
+        field.head(features, scale).backward(gradient)
+
+    times = repeated(both, context.size(20, 2), 2.0)[1:]
+    workers.close()
+    work, limit = 6 * rows * products, context.limit("bf16_gemm_gflop_per_s", context.threads)
+    yield measured("mlp_language_fwd_bwd", [1e3 * t for t in times], "ms", context.threads,
+                   roofline=None if limit is None else work / float(np.median(times)) / 1e9 / limit,
+                   note=f"{rows} rows, {work / 1e9:.2f} GFLOP; roofline: bfloat16 matrix products")  # fmt: skip
+
+
+def _keyframes(context: Context, images: list[PosedImage], encoder: ImageTextEncoder | None) -> list[Keyframe]:
+    """Return the images as a mapper prepares them."""
+    mapper = LerfMapper(scene_config(context.changes), encoder)
+    prepared = [mapper.prepare(image) for image in images]
+    mapper.close()
+    return [keyframe for keyframe in prepared if keyframe is not None]
 
 
 def _mapper(
-    context: Context, images: list[PosedImage], encoder: ImageTextEncoder | None, changes: dict[str, object]
+    context: Context, keyframes: list[Keyframe], encoder: ImageTextEncoder | None, changes: dict[str, object]
 ) -> LerfMapper:
-    """Return a mapper that has seen the images and taken its first steps."""
+    """Return a mapper that has taken its first steps."""
     mapper = LerfMapper(scene_config({**context.changes, **changes}), encoder)
     mapper.set_threads(context.threads)
-    for image in images:
-        keyframe = mapper.prepare(image)
-        assert keyframe is not None
+    for keyframe in keyframes:
         mapper.add(keyframe)
     for _ in range(context.size(WARM_UP, 2)):
         mapper.step()
