@@ -33,6 +33,9 @@ def main(
     ] = None,
     seconds: Annotated[float, typer.Option(min=1.0, help="psnr: training time of ours")] = 120.0,
     peer_seconds: Annotated[float, typer.Option(min=1.0, help="psnr: training time of each of the peer's")] = 600.0,
+    short_psnr: Annotated[
+        bool, typer.Option(help="psnr: only ours without language, and the peer with 1024 rays a step")
+    ] = False,
     seeds: Annotated[str, typer.Option(help="demo: scenes")] = "0,1,2",
     as_markdown: Annotated[
         Path | None, typer.Option("--markdown", help="Print the tables of this bench.json; run nothing")
@@ -47,7 +50,7 @@ def main(
             return
         parts = choose([name for name in only.split(",") if name], slow)
         chosen = tuple(int(seed) for seed in seeds.split(",") if seed)
-        options = Options(threads, quick, capture, chosen, seconds, peer_seconds)
+        options = Options(threads, quick, capture, chosen, seconds, peer_seconds, short_psnr)
         store = RowStore(out)
     except (StoreError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error

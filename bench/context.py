@@ -22,6 +22,7 @@ class Options:
         capture: a recorded capture (nerfstudio's transforms.json), for `psnr`.
         seeds: demonstrations to run.
         ours_s, peer_s: training times of `psnr`, seconds.
+        short_psnr: only ours without language, and the peer with 1024 rays.
     """
 
     threads: int
@@ -30,6 +31,7 @@ class Options:
     seeds: tuple[int, ...] = (0, 1, 2)
     ours_s: float = 120.0
     peer_s: float = 600.0
+    short_psnr: bool = False
 
 
 @dataclass

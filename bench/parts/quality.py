@@ -44,6 +44,9 @@ VARIANTS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 """The method's own settings, then what suits a CPU better: four times the steps, and poses as given."""
 
 
+OURS: Final = (("ours", False), ("ours with language", True))
+
+
 @dataclass(frozen=True)
 class Views:
     """The capture without depth, split."""
@@ -64,12 +67,13 @@ def run(context: Context) -> Iterator[Row]:
         return
     views = _read(context.options.capture)
     ours: dict[str, Curve] = {}
-    for label, language in (("ours", False), ("ours with language", True)):
+    for label, language in OURS[: 1 if context.options.short_psnr else None]:
         ours[label] = _train_ours(context, views, language)
         yield from _points(context, label, ours[label])
     theirs: dict[str, Curve] = {}
     if context.peer is not None:
-        for label, settings in VARIANTS[: context.size(len(VARIANTS), 1)]:
+        few = context.quick or context.options.short_psnr
+        for label, settings in VARIANTS[1:2] if few else VARIANTS:
             theirs[label] = _train_theirs(context, context.peer, views, settings)
             yield from _points(context, label, theirs[label])
     yield from _compare(context, ours, theirs)
@@ -143,7 +147,7 @@ def _points(context: Context, label: str, curve: Curve) -> Iterator[Row]:
 def _compare(context: Context, ours: dict[str, Curve], theirs: dict[str, Curve]) -> Iterator[Row]:
     """Ours at its last time against the best variant of the peer at its last time, and at ours."""
     for way in WAYS:
-        for label, suffix in (("ours", ""), ("ours with language", "_with_language")):
+        for label, suffix in (("ours", ""), ("ours with language", "_with_language"))[: len(ours)]:
             spent, psnr = ours[label][way][-1]
             stem = f"psnr_{'' if way == 'corrected' else 'plain_'}{round(context.options.ours_s)}s{suffix}"
             row = Row(stem, psnr, "dB", context.threads, better="higher", target=TARGETS.get(stem), note=way)
