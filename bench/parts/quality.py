@@ -141,7 +141,8 @@ def _points(context: Context, label: str, curve: Curve) -> Iterator[Row]:
     for way, found in curve.items():
         for spent, psnr in found:
             name = f"psnr_{way}_{round(spent)}s_{label.replace(', ', '_').replace(' ', '_')}"
-            yield Row(name, psnr, "dB", context.threads, better="higher", point=Point(f"psnr_{way}", label, spent))
+            place = round(spent, -1) or spent  # one tick for both sides: neither stops at the very second
+            yield Row(name, psnr, "dB", context.threads, better="higher", point=Point(f"psnr_{way}", label, place))
 
 
 def _compare(context: Context, ours: dict[str, Curve], theirs: dict[str, Curve]) -> Iterator[Row]:
