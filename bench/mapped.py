@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trained maps of the table whose surface has about as many points as one asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -11,7 +11,7 @@ from bench.scene import VGA, scene_config, views
 from lerf_ros.config import Config, from_flat
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.geometry import Intrinsics
-from lerf_ros.core.keyframes import PosedImage
+from lerf_ros.core.keyframes import Keyframe, PosedImage
 from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.surface import SurfaceBuilder
 
@@ -55,11 +55,29 @@ def mapper_for(
     config: Config, images: tuple[PosedImage, ...], encoder: ImageTextEncoder, threads: int, steps: int = STEPS
 ) -> LerfMapper:
     """Return a map of the images after so many steps."""
+    keyframes = prepared(config, images, encoder, threads)
+    assert len(keyframes) == len(images)
+    return trained(config, keyframes, encoder, threads, steps)
+
+
+def prepared(
+    config: Config, images: Iterable[PosedImage], encoder: ImageTextEncoder | None, threads: int
+) -> list[Keyframe]:
+    """Return the images as a mapper prepares them; those too near to the last are left out."""
     mapper = LerfMapper(config, encoder)
     mapper.set_threads(threads)
-    for image in images:
-        keyframe = mapper.prepare(image)
-        assert keyframe is not None
+    found = [mapper.prepare(image) for image in images]
+    mapper.close()
+    return [keyframe for keyframe in found if keyframe is not None]
+
+
+def trained(
+    config: Config, keyframes: Iterable[Keyframe], encoder: ImageTextEncoder | None, threads: int, steps: int
+) -> LerfMapper:
+    """Return a map of the keyframes after so many steps."""
+    mapper = LerfMapper(config, encoder)
+    mapper.set_threads(threads)
+    for keyframe in keyframes:
         mapper.add(keyframe)
     for _ in range(steps):
         mapper.step()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from bench.context import Context
+from bench.mapped import prepared, trained
 from bench.rows import Point, Row, measured
 from bench.scene import VGA, scene_config, views
 from bench.targets import TARGETS
@@ -33,7 +34,8 @@ def run(context: Context) -> Iterator[Row]:
     encoder = load_encoder(Config().encoder)
     config = scene_config({**context.changes, "keyframes.max_count": max(sizes), "runtime.threads": context.threads})
     keyframes = _keyframes(context, config, encoder, max(sizes))
-    mappers = {size: _mapper(context, config, encoder, keyframes[:size]) for size in sizes}
+    warm_up = context.size(WARM_UP, 1)
+    mappers = {size: trained(config, keyframes[:size], encoder, context.threads, warm_up) for size in sizes}
     sides = {str(size): _steps(mapper, context.size(STEPS, 1)) for size, mapper in mappers.items()}
     times = interleave(sides, context.size(TURNS, 2))
     for mapper in mappers.values():
@@ -51,23 +53,9 @@ def run(context: Context) -> Iterator[Row]:
 
 def _keyframes(context: Context, config: Config, encoder: ImageTextEncoder, count: int) -> list[Keyframe]:
     """Return keyframes as a mapper prepares them, each with memory of its own."""
-    mapper = LerfMapper(config, encoder)
-    mapper.set_threads(context.threads)
     rendered = views(min(context.size(VIEWS, 2), count), VGA if not context.quick else VGA.scaled(160, 120))
-    prepared = [mapper.prepare(image) for image in rendered]
-    mapper.close()
-    made = [keyframe for keyframe in prepared if keyframe is not None]
+    made = prepared(config, rendered, encoder, context.threads)
     return [replace(copy.deepcopy(made[k % len(made)]), id=k) for k in range(count)]
-
-
-def _mapper(context: Context, config: Config, encoder: ImageTextEncoder, keyframes: list[Keyframe]) -> LerfMapper:
-    mapper = LerfMapper(config, encoder)
-    mapper.set_threads(context.threads)
-    for keyframe in keyframes:
-        mapper.add(keyframe)
-    for _ in range(context.size(WARM_UP, 1)):
-        mapper.step()
-    return mapper
 
 
 def _steps(mapper: LerfMapper, count: int) -> Timed:

@@ -12,6 +12,7 @@ import torch
 
 from bench.captures import write_capture
 from bench.context import Context
+from bench.mapped import prepared, trained
 from bench.peer import Peer
 from bench.rows import Point, Row, against, measured
 from bench.scene import scene_config, views
@@ -121,23 +122,15 @@ def _language_network(context: Context, encoder: ImageTextEncoder) -> Iterator[R
 
 def _keyframes(context: Context, images: list[PosedImage], encoder: ImageTextEncoder | None) -> list[Keyframe]:
     """Return the images as a mapper prepares them."""
-    mapper = LerfMapper(scene_config(context.changes), encoder)
-    prepared = [mapper.prepare(image) for image in images]
-    mapper.close()
-    return [keyframe for keyframe in prepared if keyframe is not None]
+    return prepared(scene_config(context.changes), images, encoder, context.threads)
 
 
 def _mapper(
     context: Context, keyframes: list[Keyframe], encoder: ImageTextEncoder | None, changes: dict[str, object]
 ) -> LerfMapper:
     """Return a mapper that has taken its first steps."""
-    mapper = LerfMapper(scene_config({**context.changes, **changes}), encoder)
-    mapper.set_threads(context.threads)
-    for keyframe in keyframes:
-        mapper.add(keyframe)
-    for _ in range(context.size(WARM_UP, 2)):
-        mapper.step()
-    return mapper
+    config = scene_config({**context.changes, **changes})
+    return trained(config, keyframes, encoder, context.threads, context.size(WARM_UP, 2))
 
 
 def _ours(mapper: LerfMapper, rays: int, steps: int) -> Timed:
