@@ -47,7 +47,7 @@ lint: install  ## ruff and mypy --strict
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-config: install  ## write config/lerf.yaml anew from lerf_ros/config.py
+config: install  ## write config/lerf.yaml anew from lerf_ros/config
 	$(PY) scripts/parameter_file > config/lerf.yaml
 
 clean:  ## remove what building and testing made (not .venv, .venv-peers, out)

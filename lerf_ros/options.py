@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from lerf_ros.errors import ConfigError
 
 Tree = TypeVar("Tree")
+WHEN = ("any time", "unconfigured", "start")
 Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
 
 
@@ -21,9 +22,14 @@ def option(
     ge: float | None = None,
     le: float | None = None,
     choices: tuple[str, ...] = (),
+    when: str = "unconfigured",
 ) -> Any:
-    """Declare one configuration value: its default, description, inclusive range (element-wise) or choices."""
-    return field(default=default, metadata={"help": help, "ge": ge, "le": le, "choices": choices})
+    """Declare one configuration value: its default, description, inclusive range (element-wise) or choices.
+
+    `when` tells when a running node takes a new value: at "any time", while it is "unconfigured", or at its "start"
+    alone (read-only).
+    """
+    return field(default=default, metadata={"help": help, "ge": ge, "le": le, "choices": choices, "when": when})
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Option:
     ge: float | None
     le: float | None
     choices: tuple[str, ...]
+    when: str
 
 
 def check(opt: Option, value: object) -> Value:
@@ -77,7 +84,7 @@ def tree_options(tree: Any) -> Iterator[Option]:
         for each in dataclasses.fields(values):
             meta, default = each.metadata, getattr(values, each.name)
             yield Option(f"{section.name}.{each.name}", type(default), default, meta["help"], meta["ge"], meta["le"],
-                         meta["choices"])  # fmt: skip
+                         meta["choices"], meta["when"])  # fmt: skip
 
 
 def leaf(tree: object, key: str) -> Any:

@@ -75,7 +75,7 @@ def _cloud(context: Context, points: int) -> Row:
     try:
         from std_msgs.msg import Header
 
-        from lerf_ros.ros.answers import cloud_message
+        from lerf_ros.ros.outputs.answers import cloud_message
     except ImportError as error:
         return unmeasured(name, "ms", 1, f"no ROS here: {error}")
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from lerf_ros.demo.judge import STATUS_NAMES
 from lerf_ros.demo.pictures import GOOD, Heat, Image, captioned, cloud_from_above, grid, heat_over
 from lerf_ros.demo.session import Session
 from lerf_ros.msg import QueryResult
-from lerf_ros.ros.clouds import cloud_arrays
+from lerf_ros.ros.outputs.clouds import cloud_arrays
 
 HEATS = 5
 IN_OVERVIEW = 3

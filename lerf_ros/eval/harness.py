@@ -31,8 +31,8 @@ most; which rules a configuration has is part of its own digest, not of this num
 """
 
 SETTINGS_FILE: Final = "settings.json"
-SOURCE_ROOMS: Final = ("core", "eval", "sim")
-SOURCE_FILES: Final = ("config.py", "options.py")
+SOURCE_ROOMS: Final = ("config", "core", "eval", "sim")
+SOURCE_FILES: Final = ("options.py",)
 
 Told = Callable[[int, str, int, int], None]
 """Called with scene, configuration, results there are and results wanted."""

@@ -9,9 +9,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from lerf_ros.core.keyframes import PosedImage
-from lerf_ros.ros.cameras import info_from_intrinsics
-from lerf_ros.ros.images import image_from_depth, image_from_rgb
-from lerf_ros.ros.transforms import DYNAMIC, pose_from_matrix
+from lerf_ros.ros.cameras.images import image_from_depth, image_from_rgb
+from lerf_ros.ros.cameras.models import info_from_intrinsics
+from lerf_ros.ros.poses.listeners import DYNAMIC, pose_from_matrix
 
 CAMERA_QOS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 

@@ -25,8 +25,8 @@ from tf2_msgs.msg import TFMessage
 
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.errors import LerfError
-from lerf_ros.ros.cameras import info_from_intrinsics
-from lerf_ros.ros.images import image_from_depth, image_from_rgb
+from lerf_ros.ros.cameras.images import image_from_depth, image_from_rgb
+from lerf_ros.ros.cameras.models import info_from_intrinsics
 from lerf_ros.ros.log_bridge import install
 from lerf_ros.ros.running import run_program
 from lerf_ros.sim import messages

@@ -125,8 +125,9 @@ def test_damaged_settings_are_named_with_what_to_do(tmp_path: Path, text: str) -
 
 def test_the_code_digest_is_of_the_options_too(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = harness.code_digest()
-    for left in (("config.py",), ("options.py",)):
-        monkeypatch.setattr(harness, "SOURCE_FILES", left)
+    for rooms, files in ((("core", "eval", "sim"), harness.SOURCE_FILES), (harness.SOURCE_ROOMS, ())):
+        monkeypatch.setattr(harness, "SOURCE_ROOMS", rooms)
+        monkeypatch.setattr(harness, "SOURCE_FILES", files)
         assert harness.code_digest() != whole
 
 

@@ -38,7 +38,7 @@ BASE = {"config", "options", "errors"}
 MAY_IMPORT = {
     "errors": set(),
     "options": {"errors"},
-    "config": {"options", "errors"},
+    "config": {"config", "options", "errors"},
     "core": BASE | {"core"},
     "runtime": BASE | {"core", "runtime"},
     "data": BASE | {"core", "data"},

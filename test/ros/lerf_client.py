@@ -16,9 +16,9 @@ from tf2_msgs.msg import TFMessage
 
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.msg import Status
-from lerf_ros.ros.cameras import info_from_intrinsics
-from lerf_ros.ros.images import image_from_depth, image_from_rgb
-from lerf_ros.ros.transforms import DYNAMIC, STATIC
+from lerf_ros.ros.cameras.images import image_from_depth, image_from_rgb
+from lerf_ros.ros.cameras.models import info_from_intrinsics
+from lerf_ros.ros.poses.listeners import DYNAMIC, STATIC
 from lerf_ros.srv import Query
 
 CAMERA = "wrist_optical_frame"

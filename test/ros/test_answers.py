@@ -10,9 +10,9 @@ from lerf_ros.core.geometry import matrix_from_quaternion
 from lerf_ros.core.grasp import GraspCandidate
 from lerf_ros.core.request import Instance, PromptAnswer, Status
 from lerf_ros.msg import QueryResult
-from lerf_ros.ros.answers import result_message
-from lerf_ros.ros.clouds import cloud_arrays, cloud_message
-from lerf_ros.ros.transforms import matrix_from_pose
+from lerf_ros.ros.outputs.answers import result_message
+from lerf_ros.ros.outputs.clouds import cloud_arrays, cloud_message
+from lerf_ros.ros.poses.listeners import matrix_from_pose
 
 POINTS = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
 COLOURS = np.array([[255, 128, 1], [0, 7, 250]], np.uint8)

@@ -4,7 +4,7 @@ import pytest
 from sensor_msgs.msg import Image
 
 from lerf_ros.errors import DepthError, ImageError
-from lerf_ros.ros.images import depth_from_image, image_from_depth, image_from_rgb, rgb_from_image
+from lerf_ros.ros.cameras.images import depth_from_image, image_from_depth, image_from_rgb, rgb_from_image
 
 MAX = 10_000
 RGB = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)

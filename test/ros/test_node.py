@@ -16,9 +16,9 @@ from tf2_msgs.msg import TFMessage
 from tiny_clip_model import write_model
 
 from lerf_ros.msg import QueryResult
-from lerf_ros.ros.cameras import info_from_intrinsics
-from lerf_ros.ros.clouds import cloud_arrays
-from lerf_ros.ros.images import image_from_depth, image_from_rgb
+from lerf_ros.ros.cameras.images import image_from_depth, image_from_rgb
+from lerf_ros.ros.cameras.models import info_from_intrinsics
+from lerf_ros.ros.outputs.clouds import cloud_arrays
 from lerf_ros.srv import Query
 
 pytestmark = pytest.mark.ros

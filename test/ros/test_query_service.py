@@ -13,9 +13,10 @@ from lerf_ros.core import query as core_query
 from lerf_ros.core.calibration import Calibration
 from lerf_ros.core.query import QueryRequest
 from lerf_ros.msg import QueryResult
-from lerf_ros.ros import query_service
-from lerf_ros.ros.query_service import QueryService
-from lerf_ros.ros.tf_buffer import TfBuffer
+from lerf_ros.ros.poses.tf_buffer import TfBuffer
+from lerf_ros.ros.services import query as query_service
+from lerf_ros.ros.services.query import QueryService
+from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import Query
 
 
@@ -50,7 +51,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, request: Query.Request, buffer: TfBuf
 
 
 def service(snapshot: Any = lambda: None, buffer: TfBuffer | None = None) -> QueryService:
-    return QueryService(Config(), SilentEncoder(), snapshot, buffer or TfBuffer(), lambda: 5_000_000_001)
+    return QueryService(Settings(Config()), SilentEncoder(), snapshot, buffer or TfBuffer(), lambda: 5_000_000_001)
 
 
 def test_zero_corners_mean_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:

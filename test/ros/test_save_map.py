@@ -11,7 +11,8 @@ from lerf_ros.config import Config, from_flat
 from lerf_ros.core.mapfile import load_map
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import MappingStoppedError
-from lerf_ros.ros.save_service import SaveMapService
+from lerf_ros.ros.services.save_map import SaveMapService
+from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import SaveMap
 
 
@@ -31,7 +32,7 @@ def frozen(snapshot: FieldSnapshot | None) -> "Future[FieldSnapshot | None]":
 
 
 def test_a_saved_map_opens_again(tmp_path: Path, snapshot: FieldSnapshot) -> None:
-    service = SaveMapService(config(tmp_path), lambda: frozen(snapshot))
+    service = SaveMapService(Settings(config(tmp_path)), lambda: frozen(snapshot))
     done = service(SaveMap.Request(name="kitchen"), SaveMap.Response())
     assert (done.success, done.message, done.training_step) == (True, "", snapshot.step)
     assert len(load_map(Path(done.path), None).surface.points) == len(snapshot.surface.points)
@@ -39,7 +40,7 @@ def test_a_saved_map_opens_again(tmp_path: Path, snapshot: FieldSnapshot) -> Non
 
 @pytest.mark.parametrize("name", ["", "../kitchen", "/tmp/kitchen", ".hidden", "a/b"])
 def test_a_name_that_leads_out_is_refused(tmp_path: Path, snapshot: FieldSnapshot, name: str) -> None:
-    service = SaveMapService(config(tmp_path / "maps"), lambda: frozen(snapshot))
+    service = SaveMapService(Settings(config(tmp_path / "maps")), lambda: frozen(snapshot))
     done = service(SaveMap.Request(name=name), SaveMap.Response())
     assert not done.success
     assert "no map name" in done.message
@@ -52,6 +53,6 @@ def test_no_map_yet_a_busy_trainer_and_a_stopped_one_are_told(tmp_path: Path) ->
 
     says = {"no keyframe": lambda: frozen(None), "did not pause": Future, "is stopped": stopped}
     for words, freeze in says.items():
-        done = SaveMapService(config(tmp_path), freeze)(SaveMap.Request(name="a"), SaveMap.Response())
+        done = SaveMapService(Settings(config(tmp_path)), freeze)(SaveMap.Request(name="a"), SaveMap.Response())
         assert not done.success
         assert words in done.message

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from lerf_ros.ros.sync import StampMatcher
+from lerf_ros.ros.cameras.sync import StampMatcher
 
 
 def matcher(slop: int = 2, size: int = 3) -> StampMatcher[str]:

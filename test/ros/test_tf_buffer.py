@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lerf_ros.errors import PoseError
-from lerf_ros.ros.tf_buffer import TfBuffer, interpolate
+from lerf_ros.ros.poses.tf_buffer import TfBuffer, interpolate
 
 S = 1_000_000_000
 

@@ -6,7 +6,7 @@ from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.errors import DepthError, ImageError, IntrinsicsError
-from lerf_ros.ros.cameras import CameraModel, Undistorter, camera_model, info_from_intrinsics
+from lerf_ros.ros.cameras.models import CameraModel, Undistorter, camera_model, info_from_intrinsics
 
 PINHOLE = Intrinsics(width=80, height=60, fx=70.0, fy=71.0, cx=39.0, cy=30.5)
 

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float64
 from std_msgs.msg import Header
 
-from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.geometry import transform_points
 from lerf_ros.core.phrases import Corner
@@ -17,8 +16,9 @@ from lerf_ros.core.query import QueryRequest, Status, answer
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import PoseError, PromptError
 from lerf_ros.msg import QueryResult
-from lerf_ros.ros.answers import result_message
-from lerf_ros.ros.tf_buffer import TfBuffer
+from lerf_ros.ros.outputs.answers import result_message
+from lerf_ros.ros.poses.tf_buffer import TfBuffer
+from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import Query
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class QueryService:
     """Answers from the newest snapshot.
 
     Args:
-        config: the whole tree.
+        settings: the configuration in force.
         encoder: the one the map is trained with.
         snapshot: returns the newest snapshot, None before the first.
         transforms: for regions and answers in other frames.
@@ -38,14 +38,14 @@ class QueryService:
 
     def __init__(
         self,
-        config: Config,
+        settings: Settings,
         encoder: ImageTextEncoder,
         snapshot: Callable[[], FieldSnapshot | None],
         transforms: TfBuffer,
         now_ns: Callable[[], int],
         answering: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._config = config
+        self._settings = settings
         self._encoder = encoder
         self._snapshot = snapshot
         self._transforms = transforms
@@ -59,7 +59,7 @@ class QueryService:
 
     def _answer(self, request: Query.Request, response: Query.Response) -> Query.Response:
         snapshot = self._snapshot()
-        world = self._config.input.world_frame
+        world = self._settings.now.input.world_frame
         response.header.frame_id = request.target_frame or world
         if snapshot is not None:
             response.training_step = snapshot.step
@@ -67,7 +67,7 @@ class QueryService:
                 stamp.sec, stamp.nanosec = divmod(snapshot.stamp_ns, 1_000_000_000)
         try:
             T_target_world = self._target(request.target_frame, response.header)
-            answers = answer(snapshot, self._request(request), self._encoder, self._config, self._now_ns())
+            answers = answer(snapshot, self._request(request), self._encoder, self._settings.now, self._now_ns())
             response.results = [result_message(a, response.header, T_target_world) for a in answers]
         except (PromptError, PoseError) as error:
             self._refuse(request, response, Status.BAD_REQUEST, str(error))
@@ -78,7 +78,7 @@ class QueryService:
 
     def _target(self, frame: str, header: Header) -> Float64[np.ndarray, "4 4"]:
         """Return `T_target_world`, and stamp the header with the time it holds for."""
-        world = self._config.input.world_frame
+        world = self._settings.now.input.world_frame
         if not frame or frame == world:
             return np.eye(4)
         header.stamp.sec, header.stamp.nanosec = divmod(self._now_ns(), 1_000_000_000)
@@ -108,7 +108,7 @@ class QueryService:
             raise PromptError(
                 f"region_min {low.tolist()} must be finite and below region_max {high.tolist()} in x, y and z"
             )
-        frame, world = message.region_frame, self._config.input.world_frame
+        frame, world = message.region_frame, self._settings.now.input.world_frame
         if frame and frame != world:
             try:
                 T_world_region = self._transforms.lookup(world, frame, None)

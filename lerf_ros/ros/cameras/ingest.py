@@ -12,10 +12,10 @@ from sensor_msgs.msg import CameraInfo, Image
 from lerf_ros.config import InputConfig
 from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.errors import InputError, PoseError, StampError
-from lerf_ros.ros.cameras import Undistorter, camera_model
-from lerf_ros.ros.images import depth_from_image, rgb_from_image
+from lerf_ros.ros.cameras.images import depth_from_image, rgb_from_image
+from lerf_ros.ros.cameras.models import Undistorter, camera_model
+from lerf_ros.ros.poses.tf_buffer import TfBuffer
 from lerf_ros.ros.selfcheck import SelfCheck
-from lerf_ros.ros.tf_buffer import TfBuffer
 
 POSE_CHILD = "lerf_pose_topic"
 """Name under which poses of the `pose` topic are kept; what the camera frame is called there does not matter."""

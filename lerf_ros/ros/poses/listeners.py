@@ -12,8 +12,8 @@ from tf2_msgs.msg import TFMessage
 
 from lerf_ros.core.geometry import pose_matrix, quaternion_from_matrix
 from lerf_ros.errors import PoseError
-from lerf_ros.ros.ingest import POSE_CHILD, nanoseconds
-from lerf_ros.ros.tf_buffer import TfBuffer
+from lerf_ros.ros.cameras.ingest import POSE_CHILD, nanoseconds
+from lerf_ros.ros.poses.tf_buffer import TfBuffer
 
 DYNAMIC = QoSProfile(depth=100, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 STATIC = QoSProfile(
@@ -39,8 +39,16 @@ class TransformListener:
         self._buffer = buffer
         self._now_ns = now_ns
         self._refuse = refuse
-        node.create_subscription(TFMessage, "/tf", self._on_dynamic, DYNAMIC)
-        node.create_subscription(TFMessage, "/tf_static", self._on_static, STATIC)
+        self._node = node
+        self._subscriptions = [
+            node.create_subscription(TFMessage, "/tf", self._on_dynamic, DYNAMIC),
+            node.create_subscription(TFMessage, "/tf_static", self._on_static, STATIC),
+        ]
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
 
     def _on_dynamic(self, message: TFMessage) -> None:
         self._take(message, static=False)
@@ -75,7 +83,12 @@ class PoseListener:
         self._buffer = buffer
         self._world_frame = world_frame
         self._refuse = refuse
-        node.create_subscription(PoseStamped, "pose", self._on_pose, qos)
+        self._node = node
+        self._subscription = node.create_subscription(PoseStamped, "pose", self._on_pose, qos)
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_subscription(self._subscription)
 
     def _on_pose(self, message: PoseStamped) -> None:
         try:

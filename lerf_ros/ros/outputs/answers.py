@@ -14,8 +14,8 @@ from lerf_ros.core.grasp import GraspCandidate
 from lerf_ros.core.request import Instance, PromptAnswer
 from lerf_ros.msg import GraspTarget, QueryResult
 from lerf_ros.msg import Instance as InstanceMessage
-from lerf_ros.ros.clouds import cloud_message
-from lerf_ros.ros.transforms import pose_from_matrix
+from lerf_ros.ros.outputs.clouds import cloud_message
+from lerf_ros.ros.poses.listeners import pose_from_matrix
 
 __all__ = ["cloud_message", "result_message", "target_messages"]
 

@@ -6,32 +6,33 @@ from concurrent.futures import Future, TimeoutError
 
 from std_srvs.srv import SetBool
 
-from lerf_ros.config import RuntimeConfig
 from lerf_ros.errors import LerfError
+from lerf_ros.ros.settings import Settings
 
 
 class TrainingService:
     """Hands the wish to the trainer and waits until it is followed.
 
     Args:
-        config: how long to wait.
+        settings: how long to wait.
         set_training: asks the trainer thread to go on (True) or to pause.
     """
 
-    def __init__(self, config: RuntimeConfig, set_training: "Callable[[bool], Future[None]]") -> None:
-        self._timeout_s = config.command_timeout_s
+    def __init__(self, settings: Settings, set_training: "Callable[[bool], Future[None]]") -> None:
+        self._settings = settings
         self._set_training = set_training
 
     def __call__(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Fill the response; it is given when no step is running any more (or steps may run again)."""
+        timeout_s = self._settings.now.runtime.command_timeout_s
         try:
             done = self._set_training(bool(request.data))
-            done.result(self._timeout_s)
+            done.result(timeout_s)
             response.success = True
             response.message = "training goes on" if request.data else "training pauses; queries are still answered"
         except TimeoutError:
             done.cancel()
-            response.message = f"training did not hear it within {self._timeout_s:g} s; try again"
+            response.message = f"training did not hear it within {timeout_s:g} s; try again"
         except LerfError as error:
             response.message = str(error)
         return response

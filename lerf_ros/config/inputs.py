@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters: what arrives, in which box it is mapped, and which frames are kept."""
+
+from dataclasses import dataclass
+
+from lerf_ros.options import option
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What arrives, and what is refused (counted by cause) before it reaches the map."""
+
+    world_frame: str = option("base_link", "Frame of the map, of all poses and answers (REP 105; an arm's base)")
+    pose_source: str = option("tf", "Camera pose: 'tf' at the image stamp, or the 'pose' topic", choices=("tf", "pose"))
+    use_depth: bool = option(True, "Subscribe to depth; without it the field learns geometry from colour alone")
+    reliability: str = option(
+        "best_effort",
+        "QoS of camera subscriptions; best_effort receives from both kinds of publisher",
+        choices=("best_effort", "reliable"),
+    )
+    queue_depth: int = option(10, "QoS history depth of camera subscriptions, messages", ge=1, le=1000)
+    sync_slop_s: float = option(0.02, "Largest stamp difference of image, depth, info and pose, seconds",
+                                ge=0.0, le=1.0)
+    tf_timeout_s: float = option(0.5, "How long a frame waits for its transform before it is dropped", ge=0.0, le=10.0)
+    max_age_s: float = option(10.0, "Frames older than this (node clock) are dropped; 0 = any age", ge=0.0, le=1e9)
+    max_future_s: float = option(0.5, "Frames stamped further ahead than this are dropped", ge=0.0, le=3600.0)
+    max_pixels: int = option(8_294_400, "Larger images are refused, pixels (default: 4K)", ge=1, le=100_000_000)
+    depth_min_m: float = option(0.10, "Nearer depth is no measurement (and the pixel is not trained on)",
+                                ge=0.0, le=10.0)
+    depth_max_m: float = option(5.0, "Farther depth is no measurement", ge=0.1, le=1000.0)
+
+
+@dataclass(frozen=True)
+class WorkspaceConfig:
+    """The metric box the map resolves finely; all beyond it is contracted (mip-NeRF 360) and never answered with."""
+
+    min_m: tuple[float, ...] = option((-0.3, -0.8, -0.15), "Lower corner x, y, z in the world frame, metres",
+                                      ge=-1e3, le=1e3)
+    max_m: tuple[float, ...] = option((1.0, 0.8, 0.85), "Upper corner x, y, z in the world frame, metres",
+                                      ge=-1e3, le=1e3)
+
+
+@dataclass(frozen=True)
+class KeyframeConfig:
+    """Which frames become keyframes."""
+
+    min_translation_m: float = option(0.05, "A keyframe is at least this far from the last one, or ...",
+                                      ge=0.0, le=10.0)
+    min_rotation_rad: float = option(0.12, "... turned at least this much", ge=0.0, le=3.2)
+    max_count: int = option(300, "Keyframe budget; the most redundant one is evicted past it", ge=2, le=100_000)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parts of the node share from `configure` to `cleanup`, and what a part is."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from rclpy.lifecycle import LifecycleNode
+
+from lerf_ros.core.encoders import ImageTextEncoder
+from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.ros.cameras.ingest import Frame
+from lerf_ros.ros.poses.tf_buffer import TfBuffer
+from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.services.workers import Workers
+from lerf_ros.ros.settings import Settings
+from lerf_ros.runtime.mapping_loop import MappingLoop
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the parts of the node meet.
+
+    Attributes:
+        node: creates and destroys ROS entities.
+        settings: the configuration, which may change while the node runs.
+        encoder: embeds images and phrases.
+        mapper: owned by the loop's trainer thread: reach it through `loop.command` alone.
+        loop: mailbox, threads, snapshot, counters.
+        poses: transforms over time.
+        check: told of everything suspicious.
+        workers: where services do what takes longer than a callback may.
+    """
+
+    node: LifecycleNode
+    settings: Settings
+    encoder: ImageTextEncoder
+    mapper: LerfMapper
+    loop: MappingLoop[Frame]
+    poses: TfBuffer
+    check: SelfCheck
+    workers: Workers
+
+    def now_ns(self) -> int:
+        """Return the node's time (simulated with use_sim_time), nanoseconds."""
+        return int(self.node.get_clock().now().nanoseconds)
+
+
+@runtime_checkable
+class Part(Protocol):
+    """One thing the node does. Made in `configure`; all three are called by the executor's thread."""
+
+    def activate(self) -> None:
+        """Begin: subscribe, start timers."""
+
+    def deactivate(self) -> None:
+        """Stop what `activate` began; the map stays, and services still answer."""
+
+    def close(self) -> None:
+        """Destroy every ROS entity of this part. Called once, inactive, before the mapping loop is stopped."""
