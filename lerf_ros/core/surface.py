@@ -6,23 +6,17 @@ keyframes that saw it (LERF's visibility filter needs that). Near samples weigh 
 """
 
 from dataclasses import dataclass
-from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
-from numba import njit
+from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8
 
 from lerf_ros.config import SurfaceConfig, WorkspaceConfig
+from lerf_ros.core import fusion
+from lerf_ros.core.fusion import Cells
 from lerf_ros.core.keyframes import KeptImage, PosedImage
 
 SAMPLES_PER_VOXEL = 1.7
 """Along one axis, so that a voxel in view is not skipped between two samples."""
-
-SHIFT = 0.37
-"""Of the grid, in voxels: a table at a round height would lie on a face of it and, with noise, fill two layers."""
-
-MAX_TILT = 5.7
-"""Tangent of the largest angle (80 degrees) between the normal and the line of sight."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +60,7 @@ class SurfaceBuilder:
         """Forget everything, and start with the configured voxel size again, or the given one if that is larger."""
         self._voxel = max(self._config.voxel_m, voxel_m)
         self._frames = 0
-        self._cells = _Cells(1024)
+        self._cells = Cells(1024)
 
     def add(
         self, image: PosedImage | KeptImage, depth_m: Float32[np.ndarray, "H W"],
@@ -90,7 +84,7 @@ class SurfaceBuilder:
         camera = np.array([k.fx, k.fy, k.cx, k.cy])
         box = np.concatenate([self._low, self._high])
         known = np.ones(depth.shape, np.int32) if views is None else views
-        cells.count = _fuse(
+        cells.count = fusion.fuse(
             np.ascontiguousarray(depth, np.float32), known, image.rgb, camera, image.T_world_cam, box, self._voxel,
             stride, self._frames, image.stamp_ns, cells.count, cells.table, cells.keys, cells.sums, cells.marks,
         )  # fmt: skip
@@ -115,185 +109,22 @@ class SurfaceBuilder:
             voxel_m=self._voxel,
         )
 
+    def forget(self, low: Float[np.ndarray, " 3"], high: Float[np.ndarray, " 3"]) -> int:
+        """Drop the points inside a box (metres, world); return how many there were."""
+        cells = self._cells
+        points = cells.sums[: cells.count, 1:4] / np.maximum(cells.sums[: cells.count, :1], 1e-12)
+        gone = ((points >= low) & (points <= high)).all(axis=1)
+        if gone.any():
+            self._cells = cells.kept(~gone)
+        return int(gone.sum())
+
     def _coarsen(self) -> None:
         """Merge cells into larger ones, so many that `max_points` should hold (points of a surface ~ 1 / voxel^2)."""
         old = self._cells
         self._voxel *= max(1.05, 1.05 * float(np.sqrt(old.count / self._config.max_points)))
-        new = _Cells(old.count)
+        new = Cells(old.count)
         box = np.concatenate([self._low, self._high])
-        new.count = _merge(old.count, old.sums, old.marks, box, self._voxel, new.table, new.keys, new.sums, new.marks)
+        new.count = fusion.merge(
+            old.count, old.sums, old.marks, box, self._voxel, new.table, new.keys, new.sums, new.marks
+        )
         self._cells = new
-
-
-class _Cells:
-    """An open-addressing hash table of voxels and what was summed up in each.
-
-    sums: weight, position (3), colour (3), normal (3). marks: views, last frame, last stamp, bits of the frames seen.
-    """
-
-    def __init__(self, rows: int) -> None:
-        size = 1 << int(np.ceil(np.log2(2 * max(rows, 512))))
-        self.count = 0
-        self.table: Int32[np.ndarray, " M"] = np.full(size, -1, np.int32)
-        self.keys: Int64[np.ndarray, " R"] = np.zeros(rows, np.int64)
-        self.sums: Float64[np.ndarray, "R 10"] = np.zeros((rows, 10))
-        self.marks: Int64[np.ndarray, "R 4"] = np.zeros((rows, 4), np.int64)
-
-    def with_room(self, extra: int) -> "_Cells":
-        """Return these cells with room for `extra` more: self, or a larger copy."""
-        need = self.count + extra
-        if need <= len(self.keys) and 2 * need <= len(self.table):
-            return self
-        new = _Cells(need + need // 2)
-        new.count = self.count
-        for mine, other in ((new.keys, self.keys), (new.sums, self.sums), (new.marks, self.marks)):
-            mine[: self.count] = other[: self.count]
-        _rehash(new.count, new.table, new.keys)
-        return new
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _find(table: np.ndarray, keys: np.ndarray, key: int) -> np.int64:
-    """Return the table position of a key, or of the empty place where it belongs."""
-    mask = np.uint64(len(table) - 1)
-    place = (np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20) & mask
-    while table[place] >= 0 and keys[table[place]] != key:
-        place = (place + np.uint64(1)) & mask
-    return np.int64(place)  # numba needs a signed index
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _rehash(count: int, table: np.ndarray, keys: np.ndarray) -> None:
-    for row in range(count):
-        table[_find(table, keys, keys[row])] = row
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _key(x: float, y: float, z: float, box: np.ndarray, voxel: float) -> int:
-    """Return the number of the voxel a world point lies in, -1 outside the workspace box."""
-    if not (box[0] <= x < box[3] and box[1] <= y < box[4] and box[2] <= z < box[5]):
-        return -1
-    ny, nz = int((box[4] - box[1]) / voxel) + 2, int((box[5] - box[2]) / voxel) + 2
-    ix, iy, iz = (x - box[0]) / voxel, (y - box[1]) / voxel, (z - box[2]) / voxel
-    return (int(ix + SHIFT) * ny + int(iy + SHIFT)) * nz + int(iz + SHIFT)
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _slope(depth: np.ndarray, u: int, v: int, du: int, dv: int, reach: float) -> float:
-    """Return the change of depth over (du, dv) pixels at a pixel, NaN where neither side continues its surface.
-
-    `reach` is the width of that step on the surface, metres. The difference is central on smooth surfaces, one-sided
-    next to an edge.
-    """
-    z, ahead, behind = depth[v, u], depth[v + dv, u + du], depth[v - dv, u - du]
-    up, down = ahead - z, z - behind
-    up_ok = ahead > 0 and abs(up) < MAX_TILT * reach
-    down_ok = behind > 0 and abs(down) < MAX_TILT * reach
-    if up_ok and down_ok:
-        if abs(up - down) < reach:
-            return 0.5 * (up + down)
-        return up if abs(up) < abs(down) else down
-    if up_ok:
-        return up
-    return down if down_ok else np.nan
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _normal(depth: np.ndarray, u: int, v: int, camera: np.ndarray, voxel: float, out: np.ndarray) -> float:
-    """Write the camera-frame normal at a pixel; return the cosine to the line of sight, 0 where there is none."""
-    height, width = depth.shape
-    fx, fy, z = camera[0], camera[1], depth[v, u]
-    step = min(max(int(voxel * fx / z + 0.5), 1), 16)
-    if u < step or v < step or u >= width - step or v >= height - step:
-        return 0.0
-    x, y = (u - camera[2]) / fx, (v - camera[3]) / fy
-    gu = _slope(depth, u, v, step, 0, step * z / fx) / step
-    gv = _slope(depth, u, v, 0, step, step * z / fy) / step
-    # derivatives of P = z (x, y, 1) by u and v; their cross product, towards the camera
-    out[0], out[1] = gu * fx, gv * fy
-    out[2] = -z - gu * fx * x - gv * fy * y
-    norm = np.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2)
-    if not norm > 0:
-        return 0.0
-    out /= norm
-    return -(out[0] * x + out[1] * y + out[2]) / np.sqrt(x * x + y * y + 1)
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _fuse(
-    depth: np.ndarray, views: np.ndarray, rgb: np.ndarray, camera: np.ndarray, pose: np.ndarray, box: np.ndarray,
-    voxel: float, stride: int, frame: int, stamp: int, count: int, table: np.ndarray, keys: np.ndarray,
-    sums: np.ndarray, marks: np.ndarray,
-) -> int:  # fmt: skip
-    """Add every `stride`-th pixel to its voxel; return the new number of voxels."""
-    normal, world = np.zeros(3), np.zeros(3)
-    for v in range(0, depth.shape[0], stride):
-        for u in range(0, depth.shape[1], stride):
-            z = depth[v, u]
-            if z <= 0:
-                continue
-            x, y = (u - camera[2]) / camera[0] * z, (v - camera[3]) / camera[1] * z
-            for i in range(3):
-                world[i] = pose[i, 0] * x + pose[i, 1] * y + pose[i, 2] * z + pose[i, 3]
-            key = _key(world[0], world[1], world[2], box, voxel)
-            if key < 0:
-                continue
-            facing = _normal(depth, u, v, camera, voxel, normal)
-            if facing * MAX_TILT < 1:
-                continue
-            place = _find(table, keys, key)
-            row = table[place]
-            if row < 0:
-                row = table[place] = count
-                keys[row], marks[row, 1] = key, -1
-                count += 1
-            weight = facing / (z * z)
-            sums[row, 0] += weight
-            for i in range(3):
-                sums[row, 1 + i] += weight * world[i]
-                sums[row, 4 + i] += weight * rgb[v, u, i]
-                turned = pose[i, 0] * normal[0] + pose[i, 1] * normal[1] + pose[i, 2] * normal[2]
-                sums[row, 7 + i] += weight * facing * turned
-            if marks[row, 1] != frame:
-                marks[row, 0] += 1
-                marks[row, 1] = frame
-                marks[row, 2] = max(marks[row, 2], stamp)
-                marks[row, 3] |= 1 << (frame % 63)
-            marks[row, 0] = max(marks[row, 0], views[v, u])
-    return count
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _merge(
-    count: int, sums: np.ndarray, marks: np.ndarray, box: np.ndarray, voxel: float, table: np.ndarray,
-    new_keys: np.ndarray, new_sums: np.ndarray, new_marks: np.ndarray,
-) -> int:  # fmt: skip
-    """Sum cells up in larger voxels; return their number. Views: at least the union of the frames' bits."""
-    total = 0
-    for row in range(count):
-        w = sums[row, 0]
-        key = _key(sums[row, 1] / w, sums[row, 2] / w, sums[row, 3] / w, box, voxel)
-        place = _find(table, new_keys, max(key, 0))
-        new = table[place]
-        if new < 0:
-            new = table[place] = total
-            new_keys[new] = max(key, 0)
-            total += 1
-        new_sums[new] += sums[row]
-        bits = new_marks[new, 3] | marks[row, 3]
-        union, rest = 0, bits
-        while rest:
-            rest &= rest - 1
-            union += 1
-        new_marks[new, 0] = max(new_marks[new, 0], marks[row, 0], union)
-        new_marks[new, 1] = max(new_marks[new, 1], marks[row, 1])
-        new_marks[new, 2] = max(new_marks[new, 2], marks[row, 2])
-        new_marks[new, 3] = bits
-    return total

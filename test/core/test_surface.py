@@ -4,6 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 from analytic import CAMERA, Box, Sphere, look_at, render, ring
+from scipy.spatial import cKDTree
 
 from lerf_ros.config import SurfaceConfig, WorkspaceConfig
 from lerf_ros.core.surface import SurfaceBuilder, SurfaceMap
@@ -161,3 +162,25 @@ def test_clearing_may_ask_for_larger_voxels_but_not_for_smaller_ones() -> None:
     for asked, voxel in ((0.02, 0.02), (0.001, VOXEL)):
         builder.clear(asked)
         assert builder.build().voxel_m == voxel
+
+
+def test_forgetting_a_box_drops_its_points_and_the_next_image_brings_them_back() -> None:
+    builder = SurfaceBuilder(SurfaceConfig(), WORKSPACE)
+    image = render([BALL], ring(1)[0])
+    assert image.depth_m is not None
+    builder.add(image, image.depth_m)
+    before = builder.build()
+    low, high = np.array((-0.06, -0.06, 0.004)), np.array((0.06, 0.06, 0.2))
+    inside = ((before.points >= low) & (before.points <= high)).all(axis=1)
+    assert builder.forget(low, high) == inside.sum() > 100
+    after = builder.build()
+    assert {tuple(p) for p in after.points} == {tuple(p) for p in before.points[~inside]}
+    same = (after.points[: inside.argmax()] == before.points[: inside.argmax()]).all()
+    assert same  # rows before the gap stay where they are: language of unmoved points is kept by row
+    builder.add(image, image.depth_m)
+    again = builder.build()
+    apart, _ = cKDTree(before.points).query(again.points)
+    assert len(again) == len(before)
+    assert apart.max() < 1e-6
+    assert sorted(again.views) == sorted(np.where(inside, 1, 2))
+    assert builder.forget(low - 5, low - 4) == 0
