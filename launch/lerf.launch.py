@@ -1,55 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the node `lerf`, and RViz on demand.
+"""Starts the node `lerf`, and RViz on demand. The node configures and activates itself (`autostart:=false`: it waits).
 
 ros2 launch lerf_ros lerf.launch.py image:=/camera/color/image_raw camera_info:=/camera/color/camera_info \
-    depth:=/camera/aligned_depth_to_color/image_raw
+    depth:=/camera/aligned_depth_to_color/image_raw prompts:='red mug, drill' rviz:=true
 """
 
 import os
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
-from launch.conditions import IfCondition
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = get_package_share_directory("lerf_ros")
 PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+INPUTS = ("image", "camera_info", "depth", "pose")
 ARGUMENTS = {
     "params_file": (os.path.join(SHARE, "config", "lerf.yaml"), "Parameters of the node"),
-    "use_sim_time": ("false", "Take time from /clock"),
-    "namespace": ("", "Namespace of the node"),
-    "rviz": ("false", "Start RViz too"),
-    "image": ("/camera/color/image_raw", "Colour image topic"),
+    "namespace": ("", "Namespace of the node (and of RViz, which so shows this node)"),
+    "image": ("/camera/color/image_raw", "Colour image topic; its base name for any image_transport"),
     "camera_info": ("/camera/color/camera_info", "CameraInfo topic of the colour camera"),
     "depth": ("/camera/aligned_depth_to_color/image_raw", "Depth topic, registered to colour"),
-    "pose": ("pose", "PoseStamped topic of the camera, when input.pose_source is pose"),
+    "pose": ("pose", "Pose topic of the camera, where input.pose_source asks for one"),
+    "remap": ("", "More topics, as 'from:=to from:=to': several cameras ('left/image:=...'), /tf, robot_description"),
+    "image_transport": ("", "raw or compressed; empty: as params_file says"),
+    "prompts": ("", "Standing prompts, separated by commas; empty: as params_file says"),
+    "autostart": ("", "false: wait for `ros2 lifecycle set`; empty: as params_file says (true by default)"),
+    "use_sim_time": ("false", "Take time from /clock"),
+    "respawn": ("false", "Start the node again when it dies"),
+    "rviz": ("false", "Start RViz too"),
     "log_level": ("info", "debug, info, warn, error"),
 }
 
 
-def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments and what they start."""
-    use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+def start(context: LaunchContext) -> list[Node]:
+    """Return the programs. What is left empty overrides nothing of the parameter file."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    use_sim_time = {"use_sim_time": ParameterValue(given["use_sim_time"], value_type=bool)}
+    parameters = [given["params_file"], use_sim_time]
+    if given["image_transport"]:
+        parameters.append({"input.image_transport": given["image_transport"]})
+    if given["autostart"]:
+        parameters.append({"runtime.autostart": ParameterValue(given["autostart"], value_type=bool)})
+    if given["prompts"]:
+        parameters.append({"outputs.prompts": [phrase.strip() for phrase in given["prompts"].split(",")]})
+    remap = [tuple(rule.split(":=", 1)) for rule in given["remap"].split()]
+    logger = ".".join(filter(None, [*given["namespace"].split("/"), "lerf"]))
+    common = {"namespace": given["namespace"], "output": "screen"}
     lerf = Node(
         package="lerf_ros",
         executable="lerf_node",
         name="lerf",
-        namespace=LaunchConfiguration("namespace"),
-        parameters=[LaunchConfiguration("params_file"), {"use_sim_time": use_sim_time}],
-        remappings=[(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info", "depth", "pose")],
-        arguments=["--ros-args", "--log-level", ["lerf:=", LaunchConfiguration("log_level")]],
-        output="screen",
+        parameters=parameters,
+        remappings=[*((topic, given[topic]) for topic in INPUTS), *remap],
+        ros_arguments=["--log-level", f"{logger}:={given['log_level']}"],
+        respawn=given["respawn"].lower() == "true",
+        respawn_delay=5.0,
+        **common,
     )
+    if given["rviz"].lower() != "true":
+        return [lerf]
     rviz = Node(
         package="rviz2",
         executable="rviz2",
         arguments=["-d", os.path.join(SHARE, "config", "lerf.rviz")],
-        parameters=[{"use_sim_time": use_sim_time}],
-        condition=IfCondition(LaunchConfiguration("rviz")),
+        parameters=[use_sim_time],
+        remappings=[("image", given["image"]), *remap],
+        **common,
     )
+    return [lerf, rviz]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments and what they start."""
     profile = EnvironmentVariable(PROFILE, default_value=os.path.join(SHARE, "config", "fastdds.xml"))
     declared = [DeclareLaunchArgument(name, default_value=d, description=t) for name, (d, t) in ARGUMENTS.items()]
-    return LaunchDescription([*declared, SetEnvironmentVariable(PROFILE, profile), lerf, rviz])
+    return LaunchDescription([*declared, SetEnvironmentVariable(PROFILE, profile), OpaqueFunction(function=start)])
