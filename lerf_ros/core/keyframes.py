@@ -2,6 +2,7 @@
 """Posed images, the gate that makes some of them keyframes, and the store that holds those."""
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -175,6 +176,20 @@ class KeyframeStore:
             self._frames = frames
             self._version += 1
             return evicted
+
+    def replace(self, frames: Iterable[Keyframe]) -> None:
+        """Put these in the place of those with the same ids: other masks, say. Their poses are the same.
+
+        Raises:
+            KeyError: one of them is not held; then nothing is replaced.
+        """
+        new = {frame.id: frame for frame in frames}
+        with self._lock:
+            if missing := new.keys() - {frame.id for frame in self._frames}:
+                raise KeyError(f"no such keyframes: {sorted(missing)}")
+            if new:
+                self._frames = tuple(new.get(frame.id, frame) for frame in self._frames)
+                self._version += 1
 
     def clear(self) -> None:
         """Drop all keyframes."""

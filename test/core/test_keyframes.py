@@ -124,3 +124,20 @@ def test_an_image_that_contradicts_its_intrinsics_is_refused() -> None:
         PosedImage(0, np.zeros((6, 8, 3), np.uint8), np.zeros((3, 4), np.float32), CAMERA, np.eye(4))
     with pytest.raises(PoseError):
         PosedImage(0, np.zeros((6, 8, 3), np.uint8), None, CAMERA, np.full((4, 4), np.nan))
+
+
+def test_store_replaces_keyframes_where_they_are() -> None:
+    store = KeyframeStore(5)
+    frames = [Keyframe.of(i, image(float(i))) for i in range(3)]
+    for frame in frames:
+        store.add(frame)
+    before, version = store.view(), store.version
+    other = dataclasses.replace(frames[1], image=dataclasses.replace(frames[1].image, stamp_ns=7))
+    store.replace([other])
+    assert [frame.id for frame in store.view()] == [0, 1, 2]
+    assert store.view()[1] is other
+    assert before[1] is frames[1]
+    assert store.version == version + 1
+    with pytest.raises(KeyError, match="9"):
+        store.replace([frames[1], dataclasses.replace(other, id=9)])
+    assert store.view()[1] is other
