@@ -13,6 +13,7 @@ from typing import Any
 from lerf_ros.config.answers import GraspConfig, QueryConfig
 from lerf_ros.config.inputs import InputConfig, KeyframeConfig, WorkspaceConfig
 from lerf_ros.config.method import EncoderConfig, FieldConfig, PyramidConfig, SurfaceConfig, TrainConfig
+from lerf_ros.config.outputs import OutputsConfig, check_prompts
 from lerf_ros.config.runtime import RuntimeConfig
 from lerf_ros.errors import ConfigError
 from lerf_ros.options import Option, Value, flattened, leaf, replaced, tree_options
@@ -24,6 +25,7 @@ __all__ = [
     "GraspConfig",
     "InputConfig",
     "KeyframeConfig",
+    "OutputsConfig",
     "PyramidConfig",
     "QueryConfig",
     "RuntimeConfig",
@@ -52,6 +54,7 @@ class Config:
     surface: SurfaceConfig = dataclasses.field(default_factory=SurfaceConfig)
     query: QueryConfig = dataclasses.field(default_factory=QueryConfig)
     grasp: GraspConfig = dataclasses.field(default_factory=GraspConfig)
+    outputs: OutputsConfig = dataclasses.field(default_factory=OutputsConfig)
     runtime: RuntimeConfig = dataclasses.field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
@@ -76,6 +79,7 @@ class Config:
                 raise ConfigError(f"{small} = {get(self, small)} must be below {large} = {get(self, large)}")
         if self.query.scale_spacing == "geometric" and self.query.min_scale_m <= 0:
             raise ConfigError("query.min_scale_m must be above 0 for query.scale_spacing = geometric")
+        check_prompts(self.outputs, self.query)
 
 
 def options() -> Iterator[Option]:

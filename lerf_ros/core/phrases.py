@@ -8,14 +8,12 @@ import math
 import re
 from collections.abc import Sequence
 
-from lerf_ros.config import QueryConfig
+from lerf_ros.config import QueryConfig, wording
 from lerf_ros.errors import PromptError
 
 Corner = tuple[float, float, float]
 
-_NOT = r"(?:but|and)\s+not|except(?:\s+for)?|excluding|other\s+than"
-_BUT_NOT = re.compile(rf"\s*,\s*(?:{_NOT}|not)\s+|\s+(?:{_NOT})\s+", re.IGNORECASE)
-_ONLY_NOT = re.compile(rf"[\s,]*(?:{_NOT}|not)\s", re.IGNORECASE)
+_BUT_NOT = re.compile(rf"\s*,\s*(?:{wording.NOT}|not)\s+|\s+(?:{wording.NOT})\s+", re.IGNORECASE)
 _OR = re.compile(r"\s*,\s*(?:n?or\s+)?|\s+n?or\s+", re.IGNORECASE)
 
 
@@ -31,21 +29,7 @@ def split_negation(phrase: str) -> tuple[str, tuple[str, ...]]:
 
 def phrase_fault(phrase: str, config: QueryConfig) -> str:
     """Return why a phrase cannot be asked and what to do; "" if it can. Any language and script is fine."""
-    if not phrase:
-        return "the phrase is empty: name a thing, e.g. 'red mug'"
-    if not phrase.strip():
-        return "the phrase is only white space: name a thing, e.g. 'red mug'"
-    if "\0" in phrase:
-        return "the phrase holds a NUL character: send plain text"
-    if _ONLY_NOT.match(phrase):
-        return "the phrase says only what it is not: name a thing first, e.g. 'mug but not blue mug'"
-    try:
-        size = len(phrase.encode("utf-8"))
-    except UnicodeEncodeError:
-        return "the phrase is not valid Unicode text (it holds a lone surrogate)"
-    if size > config.max_phrase_bytes:
-        return f"the phrase has {size} bytes, more than query.max_phrase_bytes = {config.max_phrase_bytes}"
-    return ""
+    return wording.phrase_fault(phrase, config.max_phrase_bytes)
 
 
 def check_request(
