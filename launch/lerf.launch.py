@@ -38,12 +38,13 @@ ARGUMENTS = {
 def start(context: LaunchContext) -> list[Node]:
     """Return the programs. What is left empty overrides nothing of the parameter file."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    use_sim_time = {"use_sim_time": ParameterValue(given["use_sim_time"], value_type=bool)}
+    use_sim_time = {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}
     parameters = [given["params_file"], use_sim_time]
     if given["image_transport"]:
         parameters.append({"input.image_transport": given["image_transport"]})
     if given["autostart"]:
-        parameters.append({"runtime.autostart": ParameterValue(given["autostart"], value_type=bool)})
+        autostart = ParameterValue(LaunchConfiguration("autostart"), value_type=bool)
+        parameters.append({"runtime.autostart": autostart})
     if given["prompts"]:
         parameters.append({"outputs.prompts": [phrase.strip() for phrase in given["prompts"].split(",")]})
     remap = [tuple(rule.split(":=", 1)) for rule in given["remap"].split()]
