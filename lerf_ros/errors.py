@@ -9,10 +9,12 @@ LerfError
 │   ├── PoseError          NaN, not rigid, unavailable at the stamp
 │   ├── DepthError         encoding, size
 │   └── StampError         before or after what can be true
+├── RobotDescriptionError  a URDF has no collision shapes that can be used
 ├── DatasetError           a recorded capture cannot be read
 ├── EncoderError           an image-text encoder cannot be loaded or used
 ├── BackendError           a hash-grid backend is unknown or not installed
 ├── PromptError            a phrase that cannot be asked
+├── RequestError           a service request that cannot be met as it stands
 ├── MapFileError           a saved map is absent, damaged, foreign or newer
 ├── EvaluationError        an evaluation cannot be run, or its folder belongs to another one
 └── MappingStoppedError    the mapping threads are not running (any more)
@@ -59,6 +61,10 @@ class StampError(InputError):
     """A stamp lies too far in the past or in the future."""
 
 
+class RobotDescriptionError(LerfError):
+    """A robot description (URDF) or one of its meshes cannot be read; the message names the link."""
+
+
 class DatasetError(LerfError):
     """A recorded capture cannot be read; the message names the file."""
 
@@ -73,6 +79,10 @@ class BackendError(LerfError):
 
 class PromptError(LerfError, ValueError):
     """A phrase is empty, too long, or not text."""
+
+
+class RequestError(LerfError, ValueError):
+    """A service request cannot be met: the map or the request lacks something; the message names the remedy."""
 
 
 class MapFileError(LerfError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lerf_ros.config.answers import GraspConfig, QueryConfig
+from lerf_ros.config.answers import GraspConfig, QueryConfig, ViewsConfig
 from lerf_ros.config.inputs import InputConfig, KeyframeConfig, WorkspaceConfig
 from lerf_ros.config.method import EncoderConfig, FieldConfig, PyramidConfig, SurfaceConfig, TrainConfig
 from lerf_ros.config.outputs import OutputsConfig, check_prompts
@@ -31,6 +31,7 @@ __all__ = [
     "RuntimeConfig",
     "SurfaceConfig",
     "TrainConfig",
+    "ViewsConfig",
     "WorkspaceConfig",
     "from_dict",
     "from_flat",
@@ -54,6 +55,7 @@ class Config:
     surface: SurfaceConfig = dataclasses.field(default_factory=SurfaceConfig)
     query: QueryConfig = dataclasses.field(default_factory=QueryConfig)
     grasp: GraspConfig = dataclasses.field(default_factory=GraspConfig)
+    views: ViewsConfig = dataclasses.field(default_factory=ViewsConfig)
     outputs: OutputsConfig = dataclasses.field(default_factory=OutputsConfig)
     runtime: RuntimeConfig = dataclasses.field(default_factory=RuntimeConfig)
 
@@ -71,6 +73,7 @@ class Config:
             ("query.min_scale_m", "query.max_scale_m"),
             ("input.depth_min_m", "input.depth_max_m"),
             ("train.near_m", "train.far_m"),
+            ("views.min_distance_m", "views.max_distance_m"),
             *((("field.min_resolution", "field.language_split_resolution"),
                ("field.language_split_resolution", "field.language_max_resolution"))
               if self.field.language_grids == 2 else ()),

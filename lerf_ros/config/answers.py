@@ -46,3 +46,14 @@ class GraspConfig:
     tip_beyond_tcp_m: float = option(0.015, "How far the fingertips reach beyond the tcp", ge=0.0, le=0.2)
     clearance_m: float = option(0.004, "Fingertips stay this far above the support", ge=0.0, le=0.1)
     margin_m: float = option(0.012, "Opening beyond the object's width", ge=0.0, le=0.1)
+
+
+@dataclass(frozen=True)
+class ViewsConfig:
+    """Where the camera may be sent by ~/next_views."""
+
+    min_distance_m: float = option(0.3, "Nearest distance from which the camera is to look at something", ge=0.05,
+                                   le=100.0, when="any time")
+    max_distance_m: float = option(0.6, "Farthest distance", ge=0.06, le=100.0, when="any time")
+    reach_m: float = option(0.0, "Farthest the camera may be from the origin of the world frame, its base; 0 = any",
+                            ge=0.0, le=1e3, when="any time")

@@ -34,6 +34,9 @@ NEGLIGIBLE = 0.01
 ROWS = 2048
 """Look-ups are padded to a multiple of this: oneDNN keeps a compiled primitive for every shape it has ever seen."""
 
+STOP_REACH = 5
+STOP_NEAR = 2
+
 MIN_WEIGHT = 0.1
 """Rays with less weight in the workspace are empty, as in training: nothing was ever learned there."""
 
@@ -129,6 +132,22 @@ class FieldView:
     def colour(self, intrinsics: Intrinsics, T_world_cam: Float64[np.ndarray, "4 4"]) -> Rendering:
         """Render colour, z-depth (m) and opacity at the average exposure, the camera exactly where it is said to be."""
         return self._radiance.render(intrinsics, T_world_cam)
+
+    @torch.no_grad()
+    def stopping(
+        self, points: Float32[np.ndarray, "N 3"], normals: Float32[np.ndarray, "N 3"], voxel_m: float
+    ) -> Float32[np.ndarray, " N"]:
+        """Return how much of the light that comes along the normal the learned density stops at each surface point.
+
+        Light starts `STOP_REACH` voxels before the surface; what is stopped within `STOP_NEAR` voxels of it counts.
+        """
+        steps = np.arange(STOP_REACH, -STOP_REACH - 1, -1, dtype=np.float32)
+        at = points[:, None] + voxel_m * steps[:, None] * normals[:, None]
+        density = torch.cat([self._radiance.field.density_features(torch.from_numpy(part))[0]
+                             for part in np.array_split(at.reshape(-1, 3), max(1, at.size // (3 * RAYS)))])
+        lengths = torch.full((len(points), len(steps)), voxel_m)
+        weights = rendering.render_weights(density.view(len(points), -1), lengths).numpy()
+        return np.asarray(weights[:, np.abs(steps) <= STOP_NEAR].sum(axis=1), np.float32)
 
     def render(self, image: PosedImage, corrected: bool) -> Rendering:
         """Render the view of an image, with or without the corrections interpolated to its stamp."""

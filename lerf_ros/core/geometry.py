@@ -155,3 +155,23 @@ def optical_from_opengl(T_world_gl: Float64[np.ndarray, "4 4"]) -> Float64[np.nd
 def rotation_angle(R: Float64[np.ndarray, "3 3"]) -> float:
     """Return the angle of a rotation, radians in [0, pi]."""
     return math.acos(float(np.clip((np.trace(R) - 1) / 2, -1.0, 1.0)))
+
+
+def look_at(
+    eye_m: Float64[np.ndarray, " 3"], target_m: Float64[np.ndarray, " 3"], roll_rad: float = 0.0
+) -> Float64[np.ndarray, "4 4"]:
+    """Return the optical pose at `eye_m` looking at `target_m`, the image upright with respect to world z, then rolled.
+
+    Looking straight down, the image's top points along world x.
+    """
+    forward = (target_m - eye_m) / np.linalg.norm(target_m - eye_m)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    if np.linalg.norm(right) < 1e-6:
+        right = np.array([0.0, -1.0, 0.0])
+    right /= np.linalg.norm(right)
+    down = np.cross(forward, right)
+    c, s = math.cos(roll_rad), math.sin(roll_rad)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([c * right + s * down, c * down - s * right, forward], axis=1)
+    pose[:3, 3] = eye_m
+    return pose

@@ -61,26 +61,6 @@ def camera_pose(scene: Scene, camera: str) -> Float64[np.ndarray, "4 4"]:
     return pose
 
 
-def look_at(
-    eye_m: Float64[np.ndarray, "3"], target_m: Float64[np.ndarray, "3"], roll_rad: float = 0.0
-) -> Float64[np.ndarray, "4 4"]:
-    """Optical pose at `eye_m` looking at `target_m`, image upright with respect to world z, then rolled.
-
-    Looking straight down, the image's top points along world x.
-    """
-    forward = (target_m - eye_m) / np.linalg.norm(target_m - eye_m)
-    right = np.cross(forward, [0.0, 0.0, 1.0])
-    if np.linalg.norm(right) < 1e-6:
-        right = np.array([0.0, -1.0, 0.0])
-    right /= np.linalg.norm(right)
-    down = np.cross(forward, right)
-    c, s = math.cos(roll_rad), math.sin(roll_rad)
-    pose = np.eye(4)
-    pose[:3, :3] = np.stack([c * right + s * down, c * down - s * right, forward], axis=1)
-    pose[:3, 3] = eye_m
-    return pose
-
-
 class SceneRenderer:
     """Owns the offscreen context of one scene. Use it as a context manager, in the thread that created it."""
 

@@ -35,10 +35,10 @@ from lerf_ros.sim.arm_model import LINKS
 from lerf_ros.sim.camera import RenderedFrame
 from lerf_ros.sim.grasping import DEFAULT_APPROACH_M, grasp_program
 from lerf_ros.sim.kinematics import fixed_frames
-from lerf_ros.sim.scan import scan_program
+from lerf_ros.sim.scan import look_program, scan_program
 from lerf_ros.sim.simulation import RobotState, Simulation
 from lerf_ros.sim.spec import sample_spec
-from lerf_ros.srv import ExecuteGrasp
+from lerf_ros.srv import ExecuteGrasp, LookFrom
 
 _RELIABLE: Final = QoSProfile(depth=100, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 _LATCHED: Final = QoSProfile(
@@ -84,6 +84,7 @@ class SimRobot(Node):
         group = ReentrantCallbackGroup()
         self.create_service(Trigger, "~/scan", self._on_scan, callback_group=group)
         self.create_service(Trigger, "~/home", self._on_home, callback_group=group)
+        self.create_service(LookFrom, "~/look_from", self._on_look, callback_group=group)
         self.create_service(ExecuteGrasp, "~/execute_grasp", self._on_grasp, callback_group=group)
         self.create_timer(1.0, self._watch, callback_group=group)
         names = ", ".join(o.name for o in spec.objects)
@@ -155,6 +156,19 @@ class SimRobot(Node):
 
     def _on_home(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return self._trigger(response, self._perform(lambda _: home_program()))
+
+    def _on_look(self, request: LookFrom.Request, response: LookFrom.Response) -> LookFrom.Response:
+        try:
+            frame = request.pose.header.frame_id
+            if frame != messages.BASE_FRAME:
+                outcome = Outcome(False, f"refused: the pose is in {frame!r}, the arm takes {messages.BASE_FRAME!r}")
+            else:
+                pose = messages.matrix_of_pose(request.pose.pose)
+                outcome = self._perform(lambda arm: look_program(arm, pose))
+        except LerfError as error:
+            outcome = Outcome(False, f"refused: {error}")
+        response.success, response.message = outcome.success, outcome.message
+        return response
 
     def _on_grasp(self, request: ExecuteGrasp.Request, response: ExecuteGrasp.Response) -> ExecuteGrasp.Response:
         try:

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64
 
+from lerf_ros.core.geometry import look_at
 from lerf_ros.sim.arm import Arm, Outcome, Program, Segment
-from lerf_ros.sim.camera import look_at
 from lerf_ros.sim.kinematics import Joints, Kinematics
 from lerf_ros.sim.scene import HOME_JOINTS_RAD
 
@@ -78,3 +78,14 @@ def scan_program(arm: Arm, arrived: Callable[[int], None] = lambda _: None) -> P
         arrived(k)
     yield Segment(np.array(HOME_JOINTS_RAD))
     return Outcome(True, f"{len(VIEWPOINTS)} viewpoints visited")
+
+
+def look_program(arm: Arm, T_world_cam: Float64[np.ndarray, "4 4"]) -> Program:
+    """Brings the wrist camera to an optical pose, by the nearest joint angles that do."""
+    joints = arm.kinematics.solve_camera(T_world_cam, arm.joints())
+    if joints is None:
+        joints = arm.kinematics.solve_camera(T_world_cam, np.array(HOME_JOINTS_RAD))
+    if joints is None:
+        return Outcome(False, "the pose is out of the arm's reach")
+    yield Segment(joints)
+    return Outcome(True, "there")

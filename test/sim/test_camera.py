@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from sim.conftest import SingleScene
 
-from lerf_ros.sim.camera import FREE_CAMERA, Intrinsics, RenderedFrame, SceneRenderer, camera_pose, look_at
+from lerf_ros.core.geometry import look_at
+from lerf_ros.sim.camera import FREE_CAMERA, Intrinsics, RenderedFrame, SceneRenderer, camera_pose
 from lerf_ros.sim.scene import Scene, build
 from lerf_ros.sim.spec import sample_spec
 

@@ -3,11 +3,14 @@
 
 from std_srvs.srv import SetBool
 
+from lerf_ros.core.geometry import Intrinsics
+from lerf_ros.core.keyframes import KeyframeStore
+from lerf_ros.ros.services.next_views import NextViewsService
 from lerf_ros.ros.services.query import QueryService
 from lerf_ros.ros.services.save_map import SaveMapService
 from lerf_ros.ros.services.training import TrainingService
 from lerf_ros.ros.site import Site
-from lerf_ros.srv import Query, SaveMap
+from lerf_ros.srv import NextViews, Query, SaveMap
 
 
 class Services:
@@ -16,13 +19,18 @@ class Services:
     def __init__(self, site: Site) -> None:
         self._node = site.node
         settings, loop = site.settings, site.loop
-        query = QueryService(settings, site.encoder, loop.snapshot, site.poses, site.now_ns, loop.answering)
+        query = QueryService(
+            settings, site.encoder, loop.snapshot, site.poses, site.now_ns, loop.answering, site.queries
+        )
         save = SaveMapService(settings, lambda: loop.command(site.mapper.publish))
         pause = TrainingService(settings, loop.set_training)
+        store = site.mapper.store
+        views = NextViewsService(settings, site.encoder, loop.snapshot, lambda frame: newest_camera(store, frame))
         serve = site.workers.serve
         self._services = [
             serve(self._node, Query, "~/query", query, on="query"),
             serve(self._node, SaveMap, "~/save_map", save),
+            serve(self._node, NextViews, "~/next_views", views),
             serve(self._node, SetBool, "~/set_training", pause),
         ]
 
@@ -36,3 +44,9 @@ class Services:
         """Withdraw the services."""
         for service in self._services:
             self._node.destroy_service(service)
+
+
+def newest_camera(store: KeyframeStore, frame: str) -> Intrinsics | None:
+    """Return the intrinsics of the newest keyframe of a camera ("" = any); None if there is none."""
+    of_it = (k.image.intrinsics for k in reversed(store.view()) if not frame or k.image.camera == frame)
+    return next(of_it, None)
