@@ -9,10 +9,9 @@ import mujoco
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from lerf_ros.core.geometry import quaternion_from_matrix
+from lerf_ros.core.geometry import look_at, quaternion_from_matrix
 from lerf_ros.demo.questions import Question
 from lerf_ros.msg import QueryResult
-from lerf_ros.core.geometry import look_at
 from lerf_ros.sim.camera import SceneRenderer
 from lerf_ros.sim.scene import Scene
 from lerf_ros.sim.truth import surface_points

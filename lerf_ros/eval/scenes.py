@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64
 
-from lerf_ros.errors import EvaluationError
 from lerf_ros.core.geometry import look_at
+from lerf_ros.errors import EvaluationError
 from lerf_ros.sim.scan import VIEWPOINTS
 from lerf_ros.sim.spec import PairChoice, SceneSpec, sample_spec
 

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
 
-from lerf_ros.sim import arm_model
 from lerf_ros.core.geometry import look_at
+from lerf_ros.sim import arm_model
 from lerf_ros.sim.camera import RenderedFrame, SceneRenderer
 from lerf_ros.sim.scene import DEFAULT_FOVY_DEG, HOME_JOINTS_RAD, Scene, build
 from lerf_ros.sim.spec import PairChoice, sample_spec

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from lerf_ros.config import PyramidConfig
 from lerf_ros.core.encoders import ImageTextEncoder
+from lerf_ros.core.geometry import look_at
 from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.core.pyramid import build_pyramid
 from lerf_ros.core.pyramid_bank import PyramidBank
 from lerf_ros.eval.mapping import posed_image, turn_arm_away
 from lerf_ros.eval.observations import seen_points
-from lerf_ros.core.geometry import look_at
 from lerf_ros.sim.camera import RenderedFrame, SceneRenderer
 from lerf_ros.sim.scene import Scene
 
