@@ -20,6 +20,7 @@ from lerf_ros.ros import log_bridge, params
 from lerf_ros.ros.cameras.ingest import Frame, Ingest
 from lerf_ros.ros.cameras.inputs import CameraInputs
 from lerf_ros.ros.outputs.heartbeat import Heartbeat
+from lerf_ros.ros.outputs.tally import QueryTally
 from lerf_ros.ros.poses.inputs import PoseInputs
 from lerf_ros.ros.poses.tf_buffer import TfBuffer
 from lerf_ros.ros.running import run_program
@@ -108,11 +109,12 @@ class LerfNode(LifecycleNode):
         warm_up(config, encoder)
         check, poses, settings = SelfCheck(), TfBuffer(), Settings(config)
         mapper = LerfMapper(config, encoder)
+        ingest = Ingest(config.input, poses, self.now_ns, check)
         loop: MappingLoop[Frame] = MappingLoop(
-            mapper, Ingest(config.input, poses, self.now_ns, check), config.runtime,
+            mapper, ingest, config.runtime,
             first_answer=(config.query.min_keyframes, config.query.min_steps), now_ns=self.now_ns,
         )  # fmt: skip
-        return Site(self, settings, encoder, mapper, loop, poses, check, Workers())
+        return Site(self, settings, encoder, mapper, loop, poses, check, Workers(), ingest, QueryTally())
 
     def _tear_down(self) -> bool:
         """End all that `configure` made, whatever the state; return whether all threads ended in time."""

@@ -8,7 +8,8 @@ from rclpy.lifecycle import LifecycleNode
 
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.mapper import LerfMapper
-from lerf_ros.ros.cameras.ingest import Frame
+from lerf_ros.ros.cameras.ingest import Frame, Ingest
+from lerf_ros.ros.outputs.tally import QueryTally
 from lerf_ros.ros.poses.tf_buffer import TfBuffer
 from lerf_ros.ros.selfcheck import SelfCheck
 from lerf_ros.ros.services.workers import Workers
@@ -29,6 +30,8 @@ class Site:
         poses: transforms over time.
         check: told of everything suspicious.
         workers: where services do what takes longer than a callback may.
+        ingest: knows the newest image of each camera.
+        queries: how they went.
     """
 
     node: LifecycleNode
@@ -39,6 +42,8 @@ class Site:
     poses: TfBuffer
     check: SelfCheck
     workers: Workers
+    ingest: Ingest
+    queries: QueryTally
 
     def now_ns(self) -> int:
         """Return the node's time (simulated with use_sim_time), nanoseconds."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the messages of one moment to a posed image. Runs in the encoder thread, where it may wait for a transform."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,9 @@ class Ingest:
         transforms: where camera poses come from.
         now_ns: the node's clock.
         check: told of every frame and every refusal.
+
+    Attributes:
+        newest: the last image of each camera, moved or not.
     """
 
     def __init__(self, config: InputConfig, transforms: TfBuffer, now_ns: Callable[[], int], check: SelfCheck) -> None:
@@ -51,6 +54,7 @@ class Ingest:
         self._now_ns = now_ns
         self._check = check
         self._undistorter = Undistorter()
+        self.newest: Mapping[str, PosedImage] = {}
 
     def __call__(self, frame: Frame) -> PosedImage:
         """Return the posed image of a frame.
@@ -64,6 +68,7 @@ class Ingest:
             self._check.refused(error.cause, str(error))
             raise
         self._check.accepted(image)
+        self.newest = {**self.newest, image.camera: image}  # swapped whole: others read it
         return image
 
     def _convert(self, frame: Frame) -> PosedImage:

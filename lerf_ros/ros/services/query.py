@@ -2,6 +2,7 @@
 """`~/query`: request message to core request, core answers to response message. Never raises, never blocks training."""
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -17,6 +18,7 @@ from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import PoseError, PromptError
 from lerf_ros.msg import QueryResult
 from lerf_ros.ros.outputs.answers import result_message
+from lerf_ros.ros.outputs.tally import QueryTally
 from lerf_ros.ros.poses.tf_buffer import TfBuffer
 from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import Query
@@ -34,6 +36,7 @@ class QueryService:
         transforms: for regions and answers in other frames.
         now_ns: the node's clock.
         answering: gives the context that every request is answered in.
+        tally: told of every answer.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class QueryService:
         transforms: TfBuffer,
         now_ns: Callable[[], int],
         answering: Callable[[], AbstractContextManager[None]] = nullcontext,
+        tally: QueryTally | None = None,
     ) -> None:
         self._settings = settings
         self._encoder = encoder
@@ -51,11 +55,15 @@ class QueryService:
         self._transforms = transforms
         self._now_ns = now_ns
         self._answering = answering
+        self._tally = tally or QueryTally()
 
     def __call__(self, request: Query.Request, response: Query.Response) -> Query.Response:
         """Fill the response; whatever goes wrong is a status and a message in it."""
+        begin = time.perf_counter()
         with self._answering():
-            return self._answer(request, response)
+            response = self._answer(request, response)
+        self._tally.answered(time.perf_counter() - begin, response)
+        return response
 
     def _answer(self, request: Query.Request, response: Query.Response) -> Query.Response:
         snapshot = self._snapshot()
