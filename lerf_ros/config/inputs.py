@@ -11,7 +11,12 @@ class InputConfig:
     """What arrives, and what is refused (counted by cause) before it reaches the map."""
 
     world_frame: str = option("base_link", "Frame of the map, of all poses and answers (REP 105; an arm's base)")
-    pose_source: str = option("tf", "Camera pose: 'tf' at the image stamp, or the 'pose' topic", choices=("tf", "pose"))
+    pose_source: str = option(
+        "tf",
+        "Camera pose: 'tf' at the image stamp; the 'pose' topic (of the camera); the 'odometry' topic (of a body that "
+        "transforms lead from to the camera)",
+        choices=("tf", "pose", "odometry"),
+    )
     use_depth: bool = option(True, "Subscribe to depth; without it the field learns geometry from colour alone")
     reliability: str = option(
         "best_effort",
@@ -22,6 +27,14 @@ class InputConfig:
     sync_slop_s: float = option(0.02, "Largest stamp difference of image, depth, info and pose, seconds",
                                 ge=0.0, le=1.0)
     tf_timeout_s: float = option(0.5, "How long a frame waits for its transform before it is dropped", ge=0.0, le=10.0)
+    max_speed_mps: float = option(3.0, "A camera that moves faster than this from one frame to the next is reported, "
+                                  "m/s; 0 = never", ge=0.0, le=1e3, when="any time")
+    stale_after_s: float = option(3.0, "Transforms that stand still this long while images change are reported, and "
+                                  "so are those that end; seconds, 0 = never", ge=0.0, le=3600.0, when="any time")
+    drift_period_s: float = option(20.0, "How often keyframes' depth is compared to find cameras that are mounted "
+                                   "elsewhere than said, seconds; 0 = never", ge=0.0, le=86400.0, when="any time")
+    report_correction: bool = option(False, "Publish what is found on ~/camera_correction, with its uncertainty; it is "
+                                     "never applied", when="any time")
     max_age_s: float = option(10.0, "Frames older than this (node clock) are dropped; 0 = any age", ge=0.0, le=1e9)
     max_future_s: float = option(0.5, "Frames stamped further ahead than this are dropped", ge=0.0, le=3600.0)
     max_pixels: int = option(8_294_400, "Larger images are refused, pixels (default: 4K)", ge=1, le=100_000_000)

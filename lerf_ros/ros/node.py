@@ -21,8 +21,9 @@ from lerf_ros.ros.cameras.ingest import Frame, Ingest
 from lerf_ros.ros.cameras.inputs import CameraInputs
 from lerf_ros.ros.outputs.heartbeat import Heartbeat
 from lerf_ros.ros.outputs.tally import QueryTally
+from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.poses.inputs import PoseInputs
-from lerf_ros.ros.poses.tf_buffer import TfBuffer
+from lerf_ros.ros.poses.installed import pose_source
 from lerf_ros.ros.running import run_program
 from lerf_ros.ros.selfcheck import SelfCheck
 from lerf_ros.ros.services.offered import Services
@@ -107,14 +108,15 @@ class LerfNode(LifecycleNode):
         encoder = load_encoder(config.encoder)
         _log.info("encoder: %s (weights sha256 %s)", encoder.name, encoder.sha256 or "unknown")
         warm_up(config, encoder)
-        check, poses, settings = SelfCheck(), TfBuffer(), Settings(config)
+        check, poses, settings = SelfCheck(), pose_source(), Settings(config)
+        camera_poses = CameraPoses(settings, poses)
         mapper = LerfMapper(config, encoder)
-        ingest = Ingest(config.input, poses, self.now_ns, check)
+        ingest = Ingest(config.input, camera_poses, self.now_ns, check)
         loop: MappingLoop[Frame] = MappingLoop(
             mapper, ingest, config.runtime,
             first_answer=(config.query.min_keyframes, config.query.min_steps), now_ns=self.now_ns,
         )  # fmt: skip
-        return Site(self, settings, encoder, mapper, loop, poses, check, Workers(), ingest, QueryTally())
+        return Site(self, settings, encoder, mapper, loop, poses, camera_poses, check, Workers(), ingest, QueryTally())
 
     def _tear_down(self) -> bool:
         """End all that `configure` made, whatever the state; return whether all threads ended in time."""

@@ -10,7 +10,8 @@ from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.ros.cameras.ingest import Frame, Ingest
 from lerf_ros.ros.outputs.tally import QueryTally
-from lerf_ros.ros.poses.tf_buffer import TfBuffer
+from lerf_ros.ros.poses.camera_poses import CameraPoses
+from lerf_ros.ros.poses.source import PoseSource
 from lerf_ros.ros.selfcheck import SelfCheck
 from lerf_ros.ros.services.workers import Workers
 from lerf_ros.ros.settings import Settings
@@ -28,6 +29,7 @@ class Site:
         mapper: owned by the loop's trainer thread: reach it through `loop.command` alone.
         loop: mailbox, threads, snapshot, counters.
         poses: transforms over time.
+        camera_poses: where each camera was.
         check: told of everything suspicious.
         workers: where services do what takes longer than a callback may.
         ingest: knows the newest image of each camera.
@@ -39,7 +41,8 @@ class Site:
     encoder: ImageTextEncoder
     mapper: LerfMapper
     loop: MappingLoop[Frame]
-    poses: TfBuffer
+    poses: PoseSource
+    camera_poses: CameraPoses
     check: SelfCheck
     workers: Workers
     ingest: Ingest

@@ -4,21 +4,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from builtin_interfaces.msg import Time
-from jaxtyping import Float64
 from sensor_msgs.msg import CameraInfo, Image
 
 from lerf_ros.config import InputConfig
 from lerf_ros.core.keyframes import PosedImage
-from lerf_ros.errors import InputError, PoseError, StampError
+from lerf_ros.errors import InputError, StampError
 from lerf_ros.ros.cameras.images import depth_from_image, rgb_from_image
 from lerf_ros.ros.cameras.models import Undistorter, camera_model
-from lerf_ros.ros.poses.tf_buffer import TfBuffer
+from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.selfcheck import SelfCheck
-
-POSE_CHILD = "lerf_pose_topic"
-"""Name under which poses of the `pose` topic are kept; what the camera frame is called there does not matter."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,7 @@ class Ingest:
 
     Args:
         config: limits and time-outs.
-        transforms: where camera poses come from.
+        poses: where camera poses come from.
         now_ns: the node's clock.
         check: told of every frame and every refusal.
 
@@ -48,9 +43,9 @@ class Ingest:
         newest: the last image of each camera, moved or not.
     """
 
-    def __init__(self, config: InputConfig, transforms: TfBuffer, now_ns: Callable[[], int], check: SelfCheck) -> None:
+    def __init__(self, config: InputConfig, poses: CameraPoses, now_ns: Callable[[], int], check: SelfCheck) -> None:
         self._config = config
-        self._transforms = transforms
+        self._poses = poses
         self._now_ns = now_ns
         self._check = check
         self._undistorter = Undistorter()
@@ -88,7 +83,7 @@ class Ingest:
             rgb=straight.rgb,
             depth_m=straight.depth_m,
             intrinsics=model.intrinsics,
-            T_world_cam=self._pose(frame.image.header.frame_id, stamp_ns),
+            T_world_cam=self._poses.wait(frame.image.header.frame_id, stamp_ns),
             camera=frame.image.header.frame_id,
             mask=straight.mask,
         )
@@ -107,19 +102,3 @@ class Ingest:
                 f"image stamp is {-ahead_s:.3f} s behind the node's clock (input.max_age_s = {self._config.max_age_s}; "
                 "0 takes any age): is this a recording played without use_sim_time?",
             )
-
-    def _pose(self, camera_frame: str, stamp_ns: int) -> Float64[np.ndarray, "4 4"]:
-        config = self._config
-        if not camera_frame:
-            raise PoseError("frame_id_missing", "the image's header.frame_id is empty, so its pose cannot be looked up")
-        if config.pose_source == "tf":
-            return self._transforms.wait(config.world_frame, camera_frame, stamp_ns, config.tf_timeout_s)
-        T_world_cam = self._transforms.wait(config.world_frame, POSE_CHILD, stamp_ns, config.tf_timeout_s)
-        nearest = self._transforms.nearest_stamp(POSE_CHILD, stamp_ns)
-        if nearest is not None and abs(nearest - stamp_ns) > config.sync_slop_s * 1e9:
-            raise PoseError(
-                "pose_gap",
-                f"the pose nearest to the image is {abs(nearest - stamp_ns) / 1e9:.3f} s away "
-                f"(input.sync_slop_s = {config.sync_slop_s}): publish poses more often",
-            )
-        return T_world_cam

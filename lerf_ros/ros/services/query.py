@@ -19,7 +19,7 @@ from lerf_ros.errors import PoseError, PromptError
 from lerf_ros.msg import QueryResult
 from lerf_ros.ros.outputs.answers import result_message
 from lerf_ros.ros.outputs.tally import QueryTally
-from lerf_ros.ros.poses.tf_buffer import TfBuffer
+from lerf_ros.ros.poses.source import PoseSource
 from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import Query
 
@@ -44,7 +44,7 @@ class QueryService:
         settings: Settings,
         encoder: ImageTextEncoder,
         snapshot: Callable[[], FieldSnapshot | None],
-        transforms: TfBuffer,
+        transforms: PoseSource,
         now_ns: Callable[[], int],
         answering: Callable[[], AbstractContextManager[None]] = nullcontext,
         tally: QueryTally | None = None,
