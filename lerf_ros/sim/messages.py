@@ -12,6 +12,7 @@ from sensor_msgs.msg import JointState
 from lerf_ros.core.geometry import pose_matrix, quaternion_from_matrix
 from lerf_ros.sim.arm_model import LINKS
 from lerf_ros.sim.simulation import RobotState
+from lerf_ros.sim.urdf import finger_poses
 
 BASE_FRAME = "base_link"
 TCP_FRAME = "tcp"
@@ -43,6 +44,12 @@ def link_transforms(state: RobotState, stamp_ns: int) -> list[TransformStamped]:
         chain.append(transform(parent, link, np.linalg.inv(T_base_parent) @ T_base_link, stamp_ns))
         parent, T_base_parent = link, T_base_link
     return chain
+
+
+def finger_transforms(state: RobotState, stamp_ns: int) -> list[TransformStamped]:
+    """link6 -> finger, for both fingers."""
+    poses = finger_poses(state.positions[-2:])
+    return [transform(LINKS[-1], name, pose, stamp_ns) for name, pose in poses.items()]
 
 
 def object_transforms(poses: Mapping[str, Float64[np.ndarray, "4 4"]], stamp_ns: int) -> list[TransformStamped]:

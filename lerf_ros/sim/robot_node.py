@@ -20,6 +20,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
@@ -38,6 +39,7 @@ from lerf_ros.sim.kinematics import fixed_frames
 from lerf_ros.sim.scan import look_program, scan_program
 from lerf_ros.sim.simulation import RobotState, Simulation
 from lerf_ros.sim.spec import sample_spec
+from lerf_ros.sim.urdf import robot_description
 from lerf_ros.srv import ExecuteGrasp, LookFrom
 
 _RELIABLE: Final = QoSProfile(depth=100, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
@@ -74,6 +76,7 @@ class SimRobot(Node):
         self._depth = self.create_publisher(Image, "/wrist_camera/depth/image_raw", _CAMERA)
         self._tf = self.create_publisher(TFMessage, "/tf", _RELIABLE)
         self._tf_static = self.create_publisher(TFMessage, "/tf_static", _LATCHED)
+        self._description = self.create_publisher(String, "/robot_description", _LATCHED)
         self._joints = self.create_publisher(JointState, "/joint_states", _RELIABLE)
         self._truth = self.create_publisher(TFMessage, "~/ground_truth", _RELIABLE)
         self._closing = threading.Event()
@@ -106,6 +109,7 @@ class SimRobot(Node):
         camera = messages.transform(LINKS[-1], messages.CAMERA_FRAME, T_link6_cam, stamp)
         tcp = messages.transform(LINKS[-1], messages.TCP_FRAME, T_link6_tcp, stamp)
         self._tf_static.publish(TFMessage(transforms=[camera, tcp]))
+        self._description.publish(String(data=robot_description()))
 
     def stamp(self) -> int:
         """Nanoseconds of the node's clock."""
@@ -115,7 +119,8 @@ class SimRobot(Node):
         """Publishes /tf and /joint_states. Called by the simulation's thread."""
         if self._closing.is_set():
             return
-        self._tf.publish(TFMessage(transforms=messages.link_transforms(state, stamp_ns)))
+        transforms = messages.link_transforms(state, stamp_ns) + messages.finger_transforms(state, stamp_ns)
+        self._tf.publish(TFMessage(transforms=transforms))
         self._joints.publish(messages.joint_state(state, stamp_ns))
 
     def frame(self, frame: RenderedFrame, truth: dict[str, Float64[np.ndarray, "4 4"]], stamp_ns: int) -> None:

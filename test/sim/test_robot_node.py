@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
 from lerf_ros.core.geometry import pose_matrix
+from lerf_ros.sim.arm_model import LINKS
 from lerf_ros.sim.messages import CAMERA_FRAME
 from lerf_ros.sim.spec import sample_spec
 from lerf_ros.srv import ExecuteGrasp
@@ -107,7 +108,7 @@ def test_the_camera_sees_each_object_where_transforms_and_truth_put_it(robot: tu
     listener.spin_until(lambda: set(listener.depths) & set(listener.chains), "a depth image with its transforms")
     at = max(set(listener.depths) & set(listener.chains))
     T_base_cam = np.eye(4)
-    for step in listener.chains[at]:
+    for step in (t for t in listener.chains[at] if t.child_frame_id in LINKS):
         T_base_cam = T_base_cam @ matrices(TFMessage(transforms=[step]))[step.child_frame_id]
     T_base_cam = T_base_cam @ listener.fixed[CAMERA_FRAME]
     depth = np.frombuffer(listener.depths[at].data, "<u2").reshape(480, 640) / 1000
