@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
+from lerf_ros.core.focus import Window
 from lerf_ros.core.keyframes import Keyframe
 from lerf_ros.core.rays import RayBundle, rays_along
 
 FRAMES_A_BATCH = 32
 RECENT_FRAMES = 4
+FOCUS_SHARE = 0.35
+"""Of a batch, on what is to be relearned first while there is any."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,25 @@ def draw_frames(count: int, batch: int, recent_share: float, rng: np.random.Gene
     return chosen
 
 
-def draw_pixels(frames: Sequence[Keyframe], count: int, recent_share: float, rng: np.random.Generator) -> PixelBatch:
-    """Return about `count` rays: equal numbers from up to `FRAMES_A_BATCH` keyframes (few gathers)."""
+def draw_pixels(
+    frames: Sequence[Keyframe], count: int, recent_share: float, rng: np.random.Generator,
+    windows: Sequence[Window] = (), focus_share: float = FOCUS_SHARE,
+) -> PixelBatch:  # fmt: skip
+    """Return about `count` rays: equal numbers from up to `FRAMES_A_BATCH` keyframes (few gathers).
+
+    `focus_share` of them lie in `windows`, if there are any.
+    """
     groups = min(FRAMES_A_BATCH, max(len(frames), 8))
     each = max(count // groups, 1)
     drawn = tuple(frames[int(i)] for i in draw_frames(len(frames), groups, recent_share, rng))
+    focused = [windows[int(i)] for i in rng.integers(0, len(windows), round(focus_share * groups))] if windows else []
+    drawn = (*(window.frame for window in focused), *drawn[len(focused) :])
     cameras = [frame.image.intrinsics for frame in drawn]
     width = np.array([[k.width] for k in cameras])
     pixels = width * np.array([[k.height] for k in cameras])
     v, u = np.divmod((rng.random((groups, each)) * pixels).astype(np.int64), width)
+    for k, window in enumerate(focused):
+        u[k], v[k] = rng.integers(window.low_px, window.high_px, (each, 2)).T
     colour, depth = np.empty((groups, each, 3), np.uint8), np.zeros((groups, each), np.float32)
     trainable = np.ones((groups, each), bool)
     for k, image in enumerate(f.image for f in drawn):

@@ -8,6 +8,7 @@ import numpy as np
 
 from lerf_ros.config import Config, TrainConfig
 from lerf_ros.core.batches import draw_pixels
+from lerf_ros.core.focus import Window
 from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.core.keyframes import Keyframe
 from lerf_ros.core.language import LanguageReport, LanguageTrainer
@@ -89,16 +90,16 @@ class Trainer:
         """Steps of either field that were not taken because a loss or gradient was not finite."""
         return self.radiance.skipped + (0 if self.language is None else self.language.skipped)
 
-    def step(self, frames: Sequence[Keyframe]) -> StepReport:
-        """Take one step of each field."""
+    def step(self, frames: Sequence[Keyframe], focus: Sequence[Window] = ()) -> StepReport:
+        """Take one step of each field; a share of the rays lies in `focus`, if there is any."""
         lr_ratio = rate_ratio(self._config, self.steps)
         recent = self._config.recent_share
-        batch = draw_pixels(frames, self._config.rays, recent, self._rng)
+        batch = draw_pixels(frames, self._config.rays, recent, self._rng, focus)
         slots = np.array([self._slots[frame.id] for frame in batch.frames], np.int64)[batch.frame]
         found = self.radiance.step(batch, slots, lr_ratio)
         language = None
         if self.language is not None and self.steps % self._config.language_every == 0:
-            pixels = draw_pixels(frames, self._config.language_rays, recent, self._rng)
+            pixels = draw_pixels(frames, self._config.language_rays, recent, self._rng, focus)
             language = self.language.step(pixels, lr_ratio)
         language = language or LanguageReport(float("nan"), float("nan"), 0.0)
         self.steps += 1

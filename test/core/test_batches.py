@@ -2,13 +2,15 @@
 """Every ray of a batch against its keyframe's own arrays and camera, one at a time."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 from analytic import CAMERA, Sphere, look_at, render
 
 from lerf_ros.core.batches import FRAMES_A_BATCH, RECENT_FRAMES, draw_frames, draw_pixels
-from lerf_ros.core.geometry import Intrinsics
+from lerf_ros.core.focus import Place, windows
+from lerf_ros.core.geometry import Intrinsics, invert, transform_points
 from lerf_ros.core.keyframes import Keyframe
 
 SMALL = Intrinsics(96, 64, 90.0, 80.0, 40.5, 33.0)
@@ -64,3 +66,35 @@ def test_as_many_keyframes_are_looked_into_however_many_there_are() -> None:
 def test_a_share_is_of_the_newest() -> None:
     drawn = draw_frames(1000, 20000, 0.3, np.random.default_rng(3))
     assert (drawn >= 1000 - RECENT_FRAMES).mean() == pytest.approx(0.3 + 0.7 * RECENT_FRAMES / 1000, abs=0.01)
+
+
+def test_the_share_of_rays_on_a_place_comes_from_newer_keyframes_and_meets_it() -> None:
+    old, new, away = (
+        dataclasses.replace(render((), look_at(eye, target), stamp_ns=stamp))
+        for stamp, eye, target in ((10, (0.3, 0.0, 0.4), (0, 0, 0)), (20, (0.0, 0.4, 0.3), (0, 0, 0)),
+                                   (30, (0.3, 0.0, 0.4), (2, 0, 0.4)))
+    )  # fmt: skip
+    frames = [Keyframe.of(k, image) for k, image in enumerate((old, new, away))]
+    place = Place((-0.02, -0.02, 0.0), (0.02, 0.02, 0.05), since_ns=15)
+    (window,) = windows(frames, [place])
+    assert window.frame is frames[1]
+    for corner in itertools.product(*zip(place.low, place.high, strict=True)):
+        u, v, _ = CAMERA.project(transform_points(invert(new.T_world_cam), np.array([corner])))
+        assert window.low_px[0] <= u[0] <= window.high_px[0]
+        assert window.low_px[1] <= v[0] <= window.high_px[1]
+    batch = draw_pixels(frames, 640, 0.3, np.random.default_rng(0), [window], focus_share=0.5)
+    inside = ((batch.pixel >= window.low_px) & (batch.pixel < window.high_px)).all(axis=1)
+    inside &= np.array([batch.frames[k].id for k in batch.frame]) == 1
+    assert 0.5 <= inside.mean() < 0.6  # a few of the others fall into it, too
+    rows = np.flatnonzero(inside)[:20]
+    for n in rows:  # a ray of the window is the ray of its pixel
+        u, v = batch.pixel[n].astype(int)
+        assert batch.depth_m[n] == pytest.approx(new.depth_m[v, u], abs=1e-4)  # type: ignore[index]
+
+
+def test_without_a_focus_the_same_rays_are_drawn_as_ever() -> None:
+    one, other = (
+        draw_pixels(keyframes(), 300, 0.3, np.random.default_rng(5), *rest) for rest in ((), ((), 0.9))
+    )
+    assert (one.pixel == other.pixel).all()
+    assert (one.frame == other.frame).all()
