@@ -132,6 +132,10 @@ class MotionGate:
         self._config = config
         self._last: dict[str, Float64[np.ndarray, "4 4"]] = {}
 
+    def reconfigure(self, config: KeyframeConfig) -> None:
+        """Go by other distances from now on. Safe to call from any thread."""
+        self._config = config
+
     def has_moved(self, image: PosedImage) -> bool:
         """Return whether `image` was taken from far enough away from its camera's reference (or is the first)."""
         last = self._last.get(image.camera)

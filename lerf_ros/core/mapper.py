@@ -2,33 +2,26 @@
 """The facade: posed images in, an immutable snapshot out. Reads like the paper; threads are the caller's."""
 
 import itertools
-from dataclasses import replace
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float32
 
 from lerf_ros.config import Config, QueryConfig
 from lerf_ros.core import search
-from lerf_ros.core.agreement import DepthView, confirmations
 from lerf_ros.core.basis import PROBES, Probes
 from lerf_ros.core.encoders import ImageTextEncoder
-from lerf_ros.core.geometry import Intrinsics
-from lerf_ros.core.keyframes import KeptImage, Keyframe, KeyframeStore, MotionGate, PosedImage
-from lerf_ros.core.memory import available_bytes, rank_limit
+from lerf_ros.core.keyframes import Keyframe, KeyframeStore, MotionGate, PosedImage
+from lerf_ros.core.memory import available_bytes, rank_limit, return_free_memory
 from lerf_ros.core.pyramid import build_pyramid, check_encoder
 from lerf_ros.core.refresh import LanguageRefresher
 from lerf_ros.core.regulariser import load_regulariser
 from lerf_ros.core.relevancy import CANONICAL
+from lerf_ros.core.rendered_surface import RenderedSurface
 from lerf_ros.core.snapshot import FieldSnapshot
-from lerf_ros.core.surface import SAMPLES_PER_VOXEL, SurfaceBuilder, SurfaceMap
+from lerf_ros.core.surface import SurfaceBuilder, SurfaceMap
 from lerf_ros.core.trainer import StepReport, Trainer
-
-RENDERED_WIDTH_PX = 120
-RENDERED_A_SNAPSHOT = 6
-MIN_OPACITY = 0.7
-MEDIAN_PX = 5
+from lerf_ros.core.weights import weights_of
 
 
 class LerfMapper:
@@ -65,7 +58,7 @@ class LerfMapper:
         self._built: SurfaceMap | None = None
         self._refresher = self._new_refresher()
         self._added_at = 0  # training steps
-        self._rendered: dict[int, DepthView] = {}  # the one rendered longest ago first
+        self._rendered = RenderedSurface()
 
     def _new_refresher(self) -> LanguageRefresher | None:
         language = self.trainer.language
@@ -95,8 +88,9 @@ class LerfMapper:
         evicted = self.store.add(keyframe.without_embeddings())
         if evicted is not None:
             self.trainer.remove(evicted)
-            self._rendered.pop(evicted.id, None)
-        self._add_measured_surface(keyframe.image)
+            self._rendered.remove(evicted.id)
+        if (depth_m := keyframe.image.depth_m) is not None:
+            self._surface.add(keyframe.image, depth_m)
         self._added_at = self.step_count
 
     def step(self) -> StepReport:
@@ -108,7 +102,7 @@ class LerfMapper:
         frames = self.store.view()
         if not frames or self.encoder is None or self._refresher is None:
             return None
-        self._add_rendered_surface(frames)
+        self._rendered.fuse(frames, self._surface, self.trainer.radiance, self.config.surface.min_views)
         surface = self._build_surface()
         rested = self.step_count - self._added_at >= self.config.runtime.idle_steps
         snapshot = FieldSnapshot(
@@ -134,74 +128,9 @@ class LerfMapper:
             self._built = old = new
         return old
 
-    def _add_rendered_surface(self, frames: tuple[Keyframe, ...]) -> None:
-        """Without measured depth the surface is the rendered depth that enough keyframes agree on."""
-        blind = [frame for frame in frames if frame.image.depth is None]
-        if not blind:
-            return
-        self._render_depth(blind)
-        views = [self._rendered[frame.id] for frame in blind]
-        counts = confirmations(views)
-        sure = [
-            replace(view, depth_m=np.where(seen >= self.config.surface.min_views, view.depth_m, np.float32(0)))
-            for view, seen in zip(views, counts, strict=True)
-        ]
-        self._surface.clear(_spacing(sure) if len(blind) == len(frames) else 0.0)
-        for frame in frames:
-            self._add_measured_surface(frame.image)
-        for frame, view, seen in zip(blind, sure, counts, strict=True):
-            self._surface.add(_small(frame.image), view.depth_m, seen)
-
-    def _add_measured_surface(self, image: KeptImage) -> None:
-        depth_m = image.depth_m
-        if depth_m is not None:
-            self._surface.add(image, depth_m)
-
-    def _render_depth(self, blind: list[Keyframe]) -> None:
-        """Render depth of every new keyframe; with few of them, of those rendered longest ago too: the field learns."""
-        age = {key: place for place, key in enumerate(self._rendered)}
-        order = sorted(blind, key=lambda frame: age.get(frame.id, -1))
-        new = sum(frame.id not in age for frame in blind)
-        for frame in order[: max(new, RENDERED_A_SNAPSHOT)]:
-            camera, pose = _small_camera(frame.image), frame.image.T_world_cam
-            seen = self.trainer.radiance.render(camera, pose)
-            depth = np.where(seen.opacity > MIN_OPACITY, seen.depth_m, 0).astype(np.float32)
-            # The median ray sample jumps from pixel to pixel; the median of pixels keeps edges.
-            depth = np.asarray(cv2.medianBlur(depth, MEDIAN_PX), np.float32)
-            self._rendered.pop(frame.id, None)
-            self._rendered[frame.id] = DepthView(depth, camera, pose)
-
     def weights(self) -> dict[str, np.ndarray]:
-        """Return a copy of all that was learned, by name.
-
-        `radiance.*`, `exposure.*`, `refinement.*`, `language.*`, `regulariser.*` are module states (the last one, the
-        head of the DINO loss, is of use to training alone), `density_grid` the sampler's table;
-        `keyframes.stamp_ns`, `keyframes.slot` and `keyframes.T_world_cam` tell which row of the corrections is whose;
-        `keyframes.intrinsics` holds fx, fy, cx, cy, width, height of each, pixels.
-        """
-        radiance, language = self.trainer.radiance, self.trainer.language
-        modules: dict[str, torch.nn.Module | None] = {
-            "radiance": radiance.field,
-            "exposure": radiance.exposure,
-            "refinement": radiance.refinement,
-            "language": None if language is None else language.field,
-            "regulariser": None if language is None else language.patch_head,
-        }
-        out = {
-            f"{name}.{key}": value.detach().cpu().numpy().copy()
-            for name, module in modules.items()
-            if module is not None
-            for key, value in module.state_dict().items()
-        }
-        frames = self.store.view()
-        out["density_grid"] = radiance.density_grid.values.copy()
-        out["keyframes.stamp_ns"] = np.array([frame.image.stamp_ns for frame in frames], np.int64)
-        out["keyframes.slot"] = np.array([self.trainer.slot(frame) for frame in frames], np.int64)
-        out["keyframes.T_world_cam"] = np.array([f.image.T_world_cam for f in frames], np.float64).reshape(-1, 4, 4)
-        cameras = [f.image.intrinsics for f in frames]
-        rows = [(c.fx, c.fy, c.cx, c.cy, c.width, c.height) for c in cameras]
-        out["keyframes.intrinsics"] = np.array(rows, np.float64).reshape(-1, 6)
-        return out
+        """Return a copy of all that was learned, by name: see `core.weights`."""
+        return weights_of(self.trainer, self.store.view())
 
     def reset(self) -> None:
         """Forget everything learned and all keyframes."""
@@ -209,6 +138,16 @@ class LerfMapper:
         self._gate.reset()
         self.close()
         self._start()
+
+    def reconfigure(self, config: Config) -> None:
+        """Go by `config` from now on in all that does not shape the map: distances of keyframes, views, answers."""
+        self.config = config
+        self._gate.reconfigure(config.keyframes)
+
+    def release(self) -> None:
+        """Give back what only training needs; the map stays, and training may go on at any time."""
+        self.trainer.release()
+        return_free_memory()
 
     def set_threads(self, n: int) -> None:
         """Use `n` CPU threads for training from now on. Call it on the thread that trains: torch counts per thread."""
@@ -234,23 +173,3 @@ def query_scales(config: QueryConfig) -> Float32[np.ndarray, " S"]:
     """Return the physical scales (m) that phrases are searched at, ascending (LERF: linear from 0)."""
     spread = np.geomspace if config.scale_spacing == "geometric" else np.linspace
     return np.asarray(spread(config.min_scale_m, config.max_scale_m, config.scales), np.float32)
-
-
-def _small_camera(image: KeptImage) -> Intrinsics:
-    """Return the camera that depth is rendered for."""
-    width = min(RENDERED_WIDTH_PX, image.intrinsics.width)
-    return image.intrinsics.scaled(width, max(round(image.intrinsics.height * width / image.intrinsics.width), 1))
-
-
-def _small(image: KeptImage) -> KeptImage:
-    """Return the image at the size that depth is rendered at."""
-    camera = _small_camera(image)
-    rgb = cv2.resize(image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    return replace(image, rgb=rgb, intrinsics=camera, bits=None)
-
-
-def _spacing(views: list[DepthView]) -> float:
-    """Return the voxel size (m) that pixels of rendered depth are dense enough for."""
-    pixels = [view.depth_m[view.depth_m > 0] / min(view.intrinsics.fx, view.intrinsics.fy) for view in views]
-    every = np.concatenate(pixels)
-    return SAMPLES_PER_VOXEL * float(np.median(every)) if len(every) else 0.0

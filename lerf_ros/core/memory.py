@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How large a map may grow on this machine: worked out at the start, so that it is refused then, not killed later."""
+"""How large a map may grow on this machine: worked out at the start, so that it is refused then, not killed later.
+And how what is no longer used gets back to the system."""
 
+import ctypes
 import logging
 from pathlib import Path
 from typing import Final
+
+import torch
 
 from lerf_ros.config import Config
 from lerf_ros.core.basis import RANK_STEP
@@ -67,3 +71,12 @@ def rank_limit(config: Config, embed_dim: int, available: int | None) -> int:
     rank = max(rank // RANK_STEP * RANK_STEP, min(embed_dim, RANK_STEP))
     log.warning("%s: language is kept in %d of %d directions at most", told, rank, embed_dim)
     return rank
+
+
+def return_free_memory() -> None:
+    """Hand memory that nothing uses back to the system, where allocators keep it for later (glibc's, torch's CUDA)."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -81,6 +81,13 @@ class Trainer:
         if self.language is not None and keyframe.pyramid is not None:
             self.language.bank.remove(keyframe.id)
 
+    def release(self) -> None:
+        """Give back gradients and kernel threads, between two steps; the next one makes them anew."""
+        self.workers.close()
+        grids = [self.radiance.field.grid] + ([] if self.language is None else list(self.language.field.grids))
+        for grid in grids:
+            grid.release()
+
     def slot(self, keyframe: Keyframe) -> int:
         """Return the exposure row of a keyframe."""
         return self._slots[keyframe.id]

@@ -222,7 +222,7 @@ def test_every_blind_keyframe_is_rendered_at_once_then_the_oldest_renderings_ane
     renderings = []
     for _ in range(3):
         mapper.publish()
-        renderings.append(dict(mapper._rendered))
+        renderings.append(dict(mapper._rendered.views))
     first, second, third = renderings
     assert len(first) == 8
     assert [key for key in range(8) if second[key] is not first[key]] == [0, 1, 2, 3, 4, 5]

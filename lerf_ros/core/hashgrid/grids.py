@@ -108,6 +108,10 @@ class NumbaHashGrid(HashGrid):
             ],
         )
 
+    def release(self) -> None:
+        """Give the gradient back, between two steps; the next one makes it anew."""
+        self.table.grad = self._own_gradient = None
+
     def marks(self) -> Array:
         """As `scatter` left them; all, when the gradient is not its work alone."""
         return self._marks if self.table.grad is self._own_gradient else super().marks()
