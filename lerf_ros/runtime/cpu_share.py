@@ -16,6 +16,11 @@ class CpuShare:
         self._trainer_busy = False
         self._lock = threading.Lock()
 
+    def reconfigure(self, threads: int) -> None:
+        """Share out so many from now on."""
+        with self._lock:
+            self._threads = max(1, threads)
+
     def encoder(self, *, busy: bool) -> int:
         """Say whether the encoder works now; return its threads."""
         with self._lock:

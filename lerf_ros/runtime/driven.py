@@ -27,6 +27,9 @@ class Mapper(Protocol):
     def set_threads(self, n: int) -> None:
         """Trainer thread: use `n` CPU threads from now on."""
 
+    def release(self) -> None:
+        """Trainer thread: give back what only training needs. What follows makes it anew."""
+
     @property
     def keyframe_count(self) -> int:
         """Keyframes in the map."""

@@ -27,7 +27,7 @@ class Mailbox(Generic[T]):
         self._changed = threading.Condition()
 
     def put(self, item: T) -> int:
-        """Append `item`; return how many older ones were dropped for it (0 or 1). Never blocks for long.
+        """Append `item`; return how many older ones were dropped for it. Never blocks for long.
 
         Raises:
             MappingStoppedError: the mailbox is closed.
@@ -35,11 +35,7 @@ class Mailbox(Generic[T]):
         with self._changed:
             if self._closed:
                 raise MappingStoppedError("the mapping loop is stopped and takes no more frames")
-            dropped = 0
-            if len(self._items) >= self._size:
-                self._items.popleft()
-                dropped = 1
-            self._dropped += dropped
+            dropped = self._shorten_locked(self._size - 1)
             self._items.append(item)
             self._changed.notify()
             return dropped
@@ -49,6 +45,19 @@ class Mailbox(Generic[T]):
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
             return self._items.popleft() if self._items and not self._closed else None
+
+    def resize(self, size: int) -> None:
+        """Hold so many items from now on; the oldest beyond that are dropped."""
+        with self._changed:
+            self._size = size
+            self._shorten_locked(size)
+
+    def clear(self) -> int:
+        """Discard what waits; return how many. They do not count as dropped for want of room."""
+        with self._changed:
+            discarded = len(self._items)
+            self._items.clear()
+            return discarded
 
     def close(self) -> None:
         """Wake all who wait, discard what is left, refuse more."""
@@ -66,6 +75,14 @@ class Mailbox(Generic[T]):
     def __len__(self) -> int:
         with self._changed:
             return len(self._items)
+
+    def _shorten_locked(self, size: int) -> int:
+        """Drop the oldest until `size` are left; return how many."""
+        dropped = max(0, len(self._items) - size)
+        for _ in range(dropped):
+            self._items.popleft()
+        self._dropped += dropped
+        return dropped
 
 
 class CommandQueue:

@@ -14,14 +14,14 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import torch
-
 from lerf_ros.config import RuntimeConfig
-from lerf_ros.errors import InputError, MappingStoppedError
 from lerf_ros.runtime.cpu_share import CpuShare
 from lerf_ros.runtime.driven import Mapper
+from lerf_ros.runtime.encoding import Encoding
+from lerf_ros.runtime.failures import Failures
 from lerf_ros.runtime.mailbox import CommandQueue, Mailbox
 from lerf_ros.runtime.pacing import CpuBudget, QueryGate, SnapshotSchedule
+from lerf_ros.runtime.publishing import Publisher
 from lerf_ros.runtime.stats import LoopCounters, LoopStats
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-FAILURE_CAP = 5  # failures in a row after which a thread reports a fault
 
 _log = logging.getLogger(__name__)
 
@@ -57,25 +56,27 @@ class MappingLoop(Generic[T]):
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._mapper = mapper
-        self._to_posed_image = to_posed_image
         self._config = config
         self._mailbox: Mailbox[T] = Mailbox(config.mailbox_size)
         self._commands = CommandQueue()
         self._share = CpuShare(config.threads)
         self._counters = LoopCounters()
         self._stop = threading.Event()
-        self._snapshot: FieldSnapshot | None = None  # one reference, swapped whole
         self._now_ns = now_ns
         self._gate = QueryGate(config.pause_for_queries)
         self._budget = CpuBudget(config.max_cpu_fraction, config.threads)
-        self._schedule = SnapshotSchedule(config.snapshot_period_s, first_answer)
+        schedule = SnapshotSchedule(config.snapshot_period_s, first_answer)
+        self._publisher = Publisher(mapper, schedule, self._counters, now_ns)
         self._threads = 0  # of the trainer now; 0: not set yet
         self._last_keyframe_step = 0
-        self._published_stamp_ns = 0
-        self._unpublished = False
         self._paused = False
-        self._failures = 0
-        self._encoder = threading.Thread(target=self._guard, args=("encoder", self._encode_all), name="lerf-encoder")
+        self._suspended = False
+        self._failures = Failures("trainer", self._counters)
+        encoding = Encoding(
+            mapper, self._mailbox, to_posed_image, self._share, self._counters,
+            lambda keyframe: self._commands.submit(lambda: self._add(keyframe)),
+        )  # fmt: skip
+        self._encoder = threading.Thread(target=self._guard, args=("encoder", encoding.run), name="lerf-encoder")
         self._trainer = threading.Thread(target=self._guard, args=("trainer", self._train_all), name="lerf-trainer")
 
     def start(self) -> None:
@@ -108,7 +109,9 @@ class MappingLoop(Generic[T]):
             MappingStoppedError: the loop is stopped, or its encoder thread has died.
         """
         self._counters.received()
-        if self._mailbox.put(item):
+        if self._suspended:
+            self._counters.drop("inactive")
+        elif self._mailbox.put(item):
             _log.debug("a waiting frame was dropped: the encoder is behind")
 
     def drop(self, cause: str, count: int = 1) -> None:
@@ -127,6 +130,14 @@ class MappingLoop(Generic[T]):
         """
         return self._commands.submit(function)
 
+    def rewrite(self, function: Callable[[], R]) -> "Future[R]":
+        """As `command`, for a function that replaces the map or parts of it: what it leaves is seen when it is done.
+
+        Raises:
+            MappingStoppedError: as `command`.
+        """
+        return self.command(lambda: self._rewrite(function))
+
     def set_training(self, enabled: bool) -> "Future[None]":
         """Have the trainer thread stop taking steps, or go on. Stopped, it still takes keyframes and runs commands.
 
@@ -135,9 +146,42 @@ class MappingLoop(Generic[T]):
         """
         return self.command(lambda: self._set_paused(not enabled))
 
+    def suspend(self) -> "Future[None]":
+        """Take no frames and no steps until `resume`, and give back what only those need.
+
+        The map stays, and commands still run. The future is done when no step is running any more.
+
+        Raises:
+            MappingStoppedError: as `command`.
+        """
+        self._suspended = True
+        if waiting := self._mailbox.clear():
+            self._counters.drop("inactive", waiting)
+        return self.command(self._release)
+
+    def resume(self) -> "Future[None]":
+        """Go on from the same map after `suspend`.
+
+        Raises:
+            MappingStoppedError: as `command`.
+        """
+        self._suspended = False
+        return self.command(lambda: None)  # wakes the trainer
+
+    def reconfigure(self, config: RuntimeConfig, first_answer: tuple[int, int]) -> "Future[None]":
+        """Go by another configuration from now on; the future is done when the trainer does.
+
+        Raises:
+            MappingStoppedError: as `command`.
+        """
+        self._mailbox.resize(config.mailbox_size)
+        self._gate.enable(config.pause_for_queries)
+        self._share.reconfigure(config.threads)
+        return self.command(lambda: self._take(config, first_answer))
+
     def snapshot(self) -> "FieldSnapshot | None":
         """Return the newest published snapshot; None before the first."""
-        return self._snapshot
+        return self._publisher.newest
 
     def answering(self) -> AbstractContextManager[None]:
         """Return a context to answer a query in: training steps do not begin meanwhile, within bounds (`QueryGate`)."""
@@ -155,9 +199,9 @@ class MappingLoop(Generic[T]):
         )
 
     def _training(self) -> str:
-        if self._failures >= FAILURE_CAP or (self._trainer.ident is not None and not self._trainer.is_alive()):
+        if self._failures.too_many or (self._trainer.ident is not None and not self._trainer.is_alive()):
             return "stopped"
-        if self._paused:
+        if self._paused or self._suspended:
             return "paused"
         if not self._mapper.keyframe_count:
             return "waiting"
@@ -166,6 +210,25 @@ class MappingLoop(Generic[T]):
     def _set_paused(self, paused: bool) -> None:
         """Trainer thread, as a command."""
         self._paused = paused
+
+    def _rewrite(self, function: Callable[[], R]) -> R:
+        """Trainer thread, as a command."""
+        result = function()
+        self._last_keyframe_step = self._mapper.step_count  # training does not rest on what it has not learned yet
+        self._publisher.publish()
+        return result
+
+    def _release(self) -> None:
+        """Trainer thread, as a command."""
+        if self._suspended:
+            self._threads = 0
+            self._mapper.release()
+
+    def _take(self, config: RuntimeConfig, first_answer: tuple[int, int]) -> None:
+        """Trainer thread, as a command."""
+        self._config = config
+        self._budget.reconfigure(config.max_cpu_fraction, config.threads)
+        self._publisher.reconfigure(config.snapshot_period_s, first_answer)
 
     def _guard(self, name: str, work: Callable[[], None]) -> None:
         """Body of both threads: one that ends for any reason but `stop` leaves a fault behind."""
@@ -178,45 +241,13 @@ class MappingLoop(Generic[T]):
                 self._commands.close(f"the trainer thread died: {error}")
             self._mailbox.close()
 
-    def _encode_all(self) -> None:
-        failures = 0
-        while not self._stop.is_set():
-            item = self._mailbox.get()
-            if item is None:
-                return
-            try:
-                self._encode(item)
-                failures = 0
-            except InputError as error:
-                self._counters.drop(error.cause)
-                _log.debug("frame dropped (%s): %s", error.cause, error)
-            except MappingStoppedError:
-                return
-            except Exception as error:
-                failures += 1
-                self._counters.drop("encoder_error")
-                self._report_failure("encoder", failures, error)
-
-    def _encode(self, item: T) -> None:
-        image = self._to_posed_image(item)
-        begin = time.monotonic()
-        torch.set_num_threads(self._share.encoder(busy=True))
-        try:
-            keyframe = self._mapper.prepare(image)
-        finally:
-            self._share.encoder(busy=False)
-        self._counters.prepared(time.monotonic() - begin, kept=keyframe is not None)
-        if keyframe is not None:
-            self._commands.submit(lambda: self._add(keyframe))
-
     def _add(self, keyframe: "Keyframe") -> None:
         """Trainer thread, as a command."""
         try:
             self._mapper.add(keyframe)
         except Exception as error:
             self._counters.drop("trainer_error")
-            self._failures += 1
-            self._report_failure("trainer", self._failures, error)
+            self._failures.happened(error)
             return
         self._last_keyframe_step = self._mapper.step_count
         self._counters.added((self._now_ns() - keyframe.image.stamp_ns) / 1e9)
@@ -239,8 +270,8 @@ class MappingLoop(Generic[T]):
     def _run_commands(self) -> None:
         with self._budget.charged(1):
             ran = self._commands.run_pending()
-        if ran and self._failures >= FAILURE_CAP:
-            self._failures = 0  # a keyframe or command may have cured it
+        if ran and self._failures.too_many:
+            self._failures.forget()  # a keyframe or command may have cured it
 
     def _use_threads(self, threads: int) -> None:
         if threads != self._threads:
@@ -248,9 +279,9 @@ class MappingLoop(Generic[T]):
             self._threads = threads
 
     def _has_work(self) -> bool:
-        if self._mapper.keyframe_count == 0 or self._failures >= FAILURE_CAP or self._paused:
+        if self._mapper.keyframe_count == 0 or self._failures.too_many or self._paused or self._suspended:
             return False
-        return self._unpublished or not self._rested()
+        return self._publisher.behind or not self._rested()
 
     def _rested(self) -> bool:
         return self._mapper.step_count - self._last_keyframe_step >= self._config.idle_steps
@@ -260,28 +291,9 @@ class MappingLoop(Generic[T]):
         try:
             if not self._rested():
                 self._counters.stepped(self._mapper.step())
-                self._unpublished = True
-            if self._rested() or self._schedule.due(self._mapper.keyframe_count, self._mapper.step_count):
-                self._publish()
-            self._failures = 0
+                self._publisher.behind = True
+            if self._rested() or self._publisher.due():
+                self._publisher.publish()
+            self._failures.forget()
         except Exception as error:
-            self._failures += 1
-            self._report_failure("trainer", self._failures, error)
-
-    def _publish(self) -> None:
-        begin = time.monotonic()
-        snapshot = self._mapper.publish()
-        self._schedule.published(self._mapper.keyframe_count, self._mapper.step_count, time.monotonic() - begin)
-        self._unpublished = False
-        if snapshot is None:
-            return
-        self._snapshot = snapshot
-        self._counters.published(snapshot.step)
-        if snapshot.stamp_ns != self._published_stamp_ns:  # else it is no newer than the last one
-            self._published_stamp_ns = snapshot.stamp_ns
-            self._counters.mapped((self._now_ns() - snapshot.stamp_ns) / 1e9)
-
-    def _report_failure(self, thread: str, failures: int, error: Exception) -> None:
-        _log.error("%s failed, %d in a row: %s: %s", thread, failures, type(error).__name__, error, exc_info=True)
-        if failures >= FAILURE_CAP:
-            self._counters.fault(thread, f"{thread} failed {failures} times in a row, last: {error}")
+            self._failures.happened(error)

@@ -27,10 +27,14 @@ class CpuBudget:
     """
 
     def __init__(self, fraction: float, threads: int, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self.reconfigure(fraction, threads)
+
+    def reconfigure(self, fraction: float, threads: int) -> None:
+        """Keep to another share from now on; debts to the old one are forgiven."""
         self._allowed = fraction * threads
         self._unlimited = fraction >= 1.0
-        self._clock = clock
-        self._resume_at = clock()
+        self._resume_at = self._clock()
 
     @contextmanager
     def charged(self, threads: int) -> Iterator[None]:
@@ -86,6 +90,11 @@ class QueryGate:
             self._resumed = self._clock()
             self._earned_s = max(0.0, self._earned_s - (self._resumed - begin))
 
+    def enable(self, enabled: bool) -> None:
+        """Hold training back for queries from now on, or do not."""
+        with self._changed:
+            self._enabled = enabled
+
     def close(self) -> None:
         """Hold nobody back any more."""
         with self._changed:
@@ -112,6 +121,12 @@ class SnapshotSchedule:
         self._period_s = min(MIN_PERIOD_S, longest_s)
         self._published_at = clock()
         self._answerable = False
+
+    def reconfigure(self, longest_s: float, first: tuple[int, int]) -> None:
+        """Keep to another limit from now on."""
+        self._longest_s = longest_s
+        self._first = first
+        self._period_s = min(self._period_s, longest_s)
 
     def due(self, keyframes: int, steps: int) -> bool:
         """Return whether to publish now."""

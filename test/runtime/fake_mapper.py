@@ -47,6 +47,7 @@ class FakeMapper:
     keyframes: list[int] = field(default_factory=list)
     step_count: int = 0
     skipped: int = 0
+    released_at: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.step_gate.set()
@@ -80,3 +81,7 @@ class FakeMapper:
 
     def set_threads(self, n: int) -> None:
         self.threads.append(n)
+
+    def release(self) -> None:
+        self.owners.add(threading.current_thread().name)
+        self.released_at.append(self.step_count)

@@ -37,6 +37,10 @@ class HashGrid(nn.Module):
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
         """Return the features of unit-cube points; points outside are clamped to the cube."""
 
+    def release(self) -> None:
+        """Give the gradient back, between two steps; the next one makes it anew."""
+        self.table.grad = None
+
     def marks(self) -> Array:
         """Return a flag for every 128 rows: 0 where `table.grad` is zero for certain. Who clears it clears these."""
         return np.ones(-(-self.layout.rows >> kernels.MARKED_ROWS_LOG2), np.uint8)
@@ -109,7 +113,6 @@ class NumbaHashGrid(HashGrid):
         )
 
     def release(self) -> None:
-        """Give the gradient back, between two steps; the next one makes it anew."""
         self.table.grad = self._own_gradient = None
 
     def marks(self) -> Array:
