@@ -139,3 +139,33 @@ def test_waiting_is_bounded_and_ends_at_close() -> None:
         buffer.wait("world", "cam", 0, 30.0)
     assert time.monotonic() - begin < 5.0
     timer.join()
+
+
+class Counted(int):
+    """A stamp that counts how often stamps are compared."""
+
+    compared = 0
+
+    def __lt__(self, other: int) -> bool:
+        Counted.compared += 1
+        return int(self) < int(other)
+
+
+def test_a_lookup_takes_the_logarithm_of_what_is_remembered() -> None:
+    """Ten seconds of a 500 Hz arm: 5000 samples, 13 halvings, and as many for the nearest stamp."""
+    buffer = TfBuffer(cache_s=10)
+    for tick in range(5000):
+        buffer.add("base", "link", Counted(tick * 2_000_000), np.eye(4))
+    Counted.compared = 0
+    buffer.lookup("base", "link", 5 * S + 1)
+    assert 0 < Counted.compared <= 14
+    Counted.compared = 0
+    assert buffer.nearest_stamp("link", 5 * S + 1) == 5 * S
+    assert 0 < Counted.compared <= 15
+
+
+def test_what_is_forgotten_is_freed() -> None:
+    buffer = TfBuffer(cache_s=1)
+    for tick in range(5000):
+        buffer.add("base", "link", tick * 2_000_000, np.eye(4))
+    assert len(buffer._edges["link"].stamps_ns) <= 2 * 501

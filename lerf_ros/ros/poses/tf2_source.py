@@ -25,15 +25,24 @@ from lerf_ros.ros.poses.tf_buffer import JUMP_BACK_NS
 from lerf_ros.ros.poses.tree import chains
 
 AUTHORITY = "lerf"
+NEVER_NS = 2**63
 
 
 @dataclass
 class _Edge:
-    """What tf2 does not tell of a frame: how it hangs, since when, and how far it is known; stamps 0: not at all."""
+    """What tf2 does not tell of a frame: how it hangs, from when to when, and how long it hung elsewhere before."""
 
     static: bool
-    since_ns: int
-    newest_ns: int
+    before_ns: int = 0
+    since_ns: int = NEVER_NS
+    newest_ns: int = 0
+
+    def extend(self, stamp_ns: int) -> None:
+        self.since_ns = max(min(self.since_ns, stamp_ns), self.before_ns)
+        self.newest_ns = max(self.newest_ns, stamp_ns)
+
+    def forget(self) -> None:
+        self.before_ns, self.since_ns, self.newest_ns = 0, NEVER_NS, 0
 
 
 class Tf2Source:
@@ -67,12 +76,11 @@ class Tf2Source:
         with self._changed:
             edge = self._edges.get(child)
             if edge is None or self._parents[child] != parent or edge.static != static:
-                edge = self._edges[child] = _Edge(static, stamp_ns, stamp_ns)
+                edge = self._edges[child] = _Edge(static, 0 if edge is None else edge.newest_ns + 1)
                 self._parents[child] = parent
             elif not static and stamp_ns < edge.newest_ns - JUMP_BACK_NS:
                 self._clear_locked()
-            edge.since_ns = edge.since_ns or stamp_ns
-            edge.newest_ns = max(edge.newest_ns, stamp_ns)
+            edge.extend(stamp_ns)
             (self._buffer.set_transform_static if static else self._buffer.set_transform)(message, AUTHORITY)
             self._changed.notify_all()
 
@@ -127,7 +135,7 @@ class Tf2Source:
         self._buffer.clear()
         for edge in self._edges.values():
             if not edge.static:
-                edge.since_ns = edge.newest_ns = 0
+                edge.forget()
 
     def _moving_locked(self, target: str, source: str) -> list[tuple[str, _Edge]]:
         up, down = chains(self._parents, target, source)
