@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tree builds with pip and with colcon, in a copy; what was built is what runs, and it talks."""
 
-import ast
 import os
 import shutil
 import subprocess
@@ -9,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 pytestmark = pytest.mark.ros
 ROOT = Path(__file__).parents[2]
@@ -97,29 +95,22 @@ def test_colcon_builds_the_package(source: Path, tmp_path: Path) -> None:
     asked = run([*sourced, sys.executable, "-c", ASK, str(installed)], tmp_path, environment())
     assert asked.strip() == "red and mug"
     program = installed / "lib/lerf_ros/lerf_node"
-    assert os.access(program, os.X_OK), "ros2 run and launch look for it here"
+    for name in ("lerf_node", "sim_robot"):
+        assert os.access(program.with_name(name), os.X_OK), "ros2 run and launch look for it here"
     refused = subprocess.run(
         [*sourced, str(program), "--ros-args", "-p", "no.such:=1"],
         cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert refused.returncode == 2
     assert "unknown parameter 'no.such'" in refused.stderr
-    for file in ("launch/lerf.launch.py", "config/lerf.yaml", "config/lerf.rviz", "config/fastdds.xml"):
+    for file in (
+        "launch/lerf.launch.py",
+        "launch/sim_arm.launch.py",
+        "config/lerf.yaml",
+        "config/lerf.rviz",
+        "config/fastdds.xml",
+    ):
         assert (installed / "share/lerf_ros" / file).is_file()
-
-
-def test_the_launch_file_names_only_what_exists() -> None:
-    text = (ROOT / "launch/lerf.launch.py").read_text()
-    tree = ast.parse(text)
-    assert len(text.splitlines()) <= 80
-    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    for name in (word for word in words if word.endswith((".yaml", ".rviz", ".xml"))):
-        assert (ROOT / "config" / name).is_file(), name
-    assert "lerf_node" in words
-    assert os.access(ROOT / "scripts/lerf_node", os.X_OK)
-    for topic in ("image", "camera_info", "depth", "pose"):
-        assert topic in words
-    assert "Displays" in yaml.safe_load((ROOT / "config/lerf.rviz").read_text())["Panels"][0]["Name"]
 
 
 def test_make_install_does_nothing_when_nothing_changed() -> None:

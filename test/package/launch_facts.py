@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What node and simulated robot really offer: asked of the ROS graph while both run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import rclpy
+from rcl_interfaces.srv import ListParameters
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_processes import wait_until
+from sensor_msgs.msg import Image
+from tf2_msgs.msg import TFMessage
+
+NODES = ("lerf", "sim_robot")
+FOUND_S = 60.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """By node: topics with their types, parameters; and the frames of the robot's transforms and images."""
+
+    published: Mapping[str, Mapping[str, str]]
+    subscribed: Mapping[str, Mapping[str, str]]
+    parameters: Mapping[str, frozenset[str]]
+    frames: frozenset[str]
+
+
+class Surveyor(Node):
+    """Waits until both nodes are active and have published, then tells what there is."""
+
+    def __init__(self) -> None:
+        super().__init__("surveyor")
+        self.frames: set[str] = set()
+        self.image_frame = ""
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.create_subscription(TFMessage, "/tf", self._on_transforms, 10)
+        self.create_subscription(TFMessage, "/tf_static", self._on_transforms, latched)
+        self.create_subscription(Image, "/wrist_camera/color/image_raw", self._on_image, 5)
+
+    def _on_transforms(self, message: TFMessage) -> None:
+        for transform in message.transforms:
+            self.frames |= {transform.header.frame_id, transform.child_frame_id}
+
+    def _on_image(self, message: Image) -> None:
+        self.image_frame = message.header.frame_id
+
+    def survey(self, alive: Callable[[], bool]) -> Facts:
+        """Return what both nodes offer; give up when they are not `alive`."""
+        wait_until(
+            lambda: self._both_are_active() or not alive(),
+            "an active node and a robot whose camera is in its transforms",
+            FOUND_S,
+        )
+        assert alive(), "a program has ended"
+        return Facts(
+            published={name: self._topics_of(name, "publisher") for name in NODES},
+            subscribed={name: self._topics_of(name, "subscriber") for name in NODES},
+            parameters={name: self._parameters_of(name) for name in NODES},
+            frames=frozenset(self.frames),
+        )
+
+    def _both_are_active(self) -> bool:
+        rclpy.spin_once(self, timeout_sec=0.1)
+        running = set(NODES) <= set(self.get_node_names())
+        return running and self.image_frame in self.frames and "/image" in self._topics_of("lerf", "subscriber")
+
+    def _topics_of(self, node: str, kind: str) -> dict[str, str]:
+        ask: Any = getattr(self, f"get_{kind}_names_and_types_by_node")
+        return {topic: types[0] for topic, types in ask(node, "/")}
+
+    def _parameters_of(self, node: str) -> frozenset[str]:
+        client = self.create_client(ListParameters, f"/{node}/list_parameters")
+        assert client.wait_for_service(15), f"{node} does not list its parameters"
+        future = client.call_async(ListParameters.Request())
+        rclpy.spin_until_future_complete(self, future, timeout_sec=15)
+        self.destroy_client(client)
+        return frozenset(future.result().result.names)
