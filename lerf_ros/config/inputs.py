@@ -38,6 +38,17 @@ class InputConfig:
     max_age_s: float = option(10.0, "Frames older than this (node clock) are dropped; 0 = any age", ge=0.0, le=1e9)
     max_future_s: float = option(0.5, "Frames stamped further ahead than this are dropped", ge=0.0, le=3600.0)
     max_pixels: int = option(8_294_400, "Larger images are refused, pixels (default: 4K)", ge=1, le=100_000_000)
+    self_filter: str = option(
+        "auto",
+        "What tells the robot's pixels, which are never mapped: 'urdf' (collision shapes of robot_description, placed "
+        "by transforms), 'mask' (topic mask, mono8, not 0 on the robot), 'auto' (whichever is published), 'none'",
+        choices=("auto", "urdf", "mask", "none"),
+    )
+    self_filter_urdf: str = option("", "File with the robot's URDF; empty: the topic robot_description")
+    self_filter_padding_m: float = option(0.02, "Collision shapes are grown by this much", ge=0.0, le=0.5)
+    self_filter_skip: tuple[str, ...] = option((), "Links whose collision shapes are left out")
+    self_filter_max_share: float = option(0.9, "Frames with more of the robot in them than this are dropped",
+                                          ge=0.0, le=1.0)
     depth_min_m: float = option(0.10, "Nearer depth is no measurement (and the pixel is not trained on)",
                                 ge=0.0, le=10.0)
     depth_max_m: float = option(5.0, "Farther depth is no measurement", ge=0.1, le=1000.0)

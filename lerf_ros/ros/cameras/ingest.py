@@ -12,6 +12,7 @@ from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.errors import InputError, StampError
 from lerf_ros.ros.cameras.images import depth_from_image, rgb_from_image
 from lerf_ros.ros.cameras.models import Undistorter, camera_model
+from lerf_ros.ros.cameras.self_filter import SelfFilter
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.selfcheck import SelfCheck
 
@@ -40,6 +41,7 @@ class Ingest:
         check: told of every frame and every refusal.
 
     Attributes:
+        robot: takes the robot out of images.
         newest: the last image of each camera, moved or not.
     """
 
@@ -49,6 +51,7 @@ class Ingest:
         self._now_ns = now_ns
         self._check = check
         self._undistorter = Undistorter()
+        self.robot = SelfFilter(config, poses.transforms)
         self.newest: Mapping[str, PosedImage] = {}
 
     def __call__(self, frame: Frame) -> PosedImage:
@@ -78,7 +81,7 @@ class Ingest:
             else None
         )
         straight = self._undistorter.apply(model, rgb, depth_m)
-        return PosedImage(
+        image = PosedImage(
             stamp_ns=stamp_ns,
             rgb=straight.rgb,
             depth_m=straight.depth_m,
@@ -87,6 +90,7 @@ class Ingest:
             camera=frame.image.header.frame_id,
             mask=straight.mask,
         )
+        return self.robot.apply(image, model)
 
     def _check_stamp(self, stamp_ns: int) -> None:
         ahead_s = (stamp_ns - self._now_ns()) / 1e9
