@@ -13,6 +13,7 @@ from lerf_ros.apps import point_view as pv
 from lerf_ros.apps.viewpoint import Viewpoint
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.field_view import FieldView
+from lerf_ros.core.heat_image import heat_of
 from lerf_ros.core.phrases import split_negation
 from lerf_ros.core.radiance import Rendering
 from lerf_ros.core.relevancy import CANONICAL
@@ -94,7 +95,7 @@ def _panel(shot: Shot, found: PromptAnswer, colour: UInt8[np.ndarray, "H W 3"]) 
     if found.prompt not in shot.relevancy:
         return pv.titled(_pale(colour, np.zeros(colour.shape[:2], np.float32)), found.prompt or "(empty)",
                          f"{found.status.name}: {found.message}")  # fmt: skip
-    heat = pv.heat_of(shot.relevancy[found.prompt], found.probability)
+    heat = heat_of(shot.relevancy[found.prompt], found.probability)
     note = f"{found.status.name}, probability {found.probability:.2f}, relevancy {found.relevancy:.2f} " \
            f"at {found.scale_m:.2f} m"  # fmt: skip
     if len(found.instances) > 1:

@@ -29,9 +29,6 @@ FILL = 1.25
 """Splat diameter / projected voxel: a little overlap closes the gaps between neighbours."""
 
 BOX_EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5), (4, 6), (5, 7), (6, 7))
-NEUTRAL = 0.5
-"""Relevancy of what fits no better than 'object', 'things', ..."""
-
 LEGEND = "heat = probability x (relevancy above 0.5): what is absent stays grey"
 
 
@@ -94,14 +91,6 @@ def shaded(surface: SurfaceMap, colours: Float[np.ndarray, "N 3"]) -> Float64[np
     """Return colours lit from above, so that shapes show."""
     light = np.array([-0.25, 0.2, 0.95])
     return np.asarray(colours * (0.72 + 0.28 * np.clip(surface.normals @ light, 0, 1))[:, None], np.float64)
-
-
-def heat_of(relevancy: Float32[np.ndarray, "*N"], probability: float) -> Float32[np.ndarray, "*N"]:
-    """Return heat in [0, 1]: how far relevancy is above the neutral 0.5, times the probability that the thing is there.
-
-    Nothing is stretched to the query's own maximum (the paper's figures are), or what is absent would glow, too.
-    """
-    return np.asarray(probability * np.clip((relevancy - NEUTRAL) / (1 - NEUTRAL), 0, 1), np.float32)
 
 
 def tinted(

@@ -224,6 +224,7 @@ def _draw(
 ) -> Any:  # fmt: skip
     """Return a page: the map in colour, then one panel a phrase."""
     from lerf_ros.apps import point_view as pv
+    from lerf_ros.core.heat_image import heat_of
 
     surface = snapshot.surface
     usable = surface.answerable(min_views)
@@ -234,7 +235,7 @@ def _draw(
     for a in answers:
         if a.prompt not in heats:
             continue
-        heat = pv.heat_of(heats[a.prompt], a.probability) * usable
+        heat = heat_of(heats[a.prompt], a.probability) * usable
         tinted = pv.shaded(surface, pv.tinted(surface.colours.astype(float), heat))
         picture = pv.draw_points(view, surface.points, tinted, surface.voxel_m)
         note = f"{a.status.name}, probability {a.probability:.2f}, relevancy {a.relevancy:.2f} at {a.scale_m:.2f} m"

@@ -19,7 +19,7 @@ from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.core.support import PART_SHARE, SHARE
 from lerf_ros.errors import EncoderError, PromptError
 
-__all__ = ["Instance", "PromptAnswer", "QueryRequest", "Status", "answer", "best_places", "heat_maps"]
+__all__ = ["Instance", "PromptAnswer", "QueryRequest", "Status", "answer", "best_places", "heat_maps", "unready"]
 
 DEFAULT_TARGETS = 5
 
@@ -37,7 +37,7 @@ def answer(
     faults = {p: phrase_fault(p, config.query) for p in request.prompts}
     good = tuple(p for p, fault in faults.items() if not fault)
     answers = {p: PromptAnswer(p, Status.BAD_REQUEST, fault) for p, fault in faults.items() if fault}
-    blocked = _unready(snapshot, config)
+    blocked = unready(snapshot, config)
     if snapshot is None or blocked:
         answers |= {p: PromptAnswer(p, Status.NOT_READY, blocked) for p in good}
     elif good:
@@ -47,7 +47,7 @@ def answer(
     return tuple(answers[p] for p in request.prompts)
 
 
-def _unready(snapshot: FieldSnapshot | None, config: Config) -> str:
+def unready(snapshot: FieldSnapshot | None, config: Config) -> str:
     """Return why no phrase can be answered yet, "" if they can."""
     need = config.query
     if snapshot is None:

@@ -192,11 +192,6 @@ def test_where_to_write_and_whence_go_together(saved_map: Path, tmp_path: Path) 
     assert "there is no folder" in invoke(saved_map, "a zebra", "--render", tmp_path / "none" / "r.png")[2]
 
 
-def test_heat_is_probability_times_relevancy_above_neutral() -> None:
-    relevancy = np.float32([0.0, 0.5, 0.75, 1.0])
-    np.testing.assert_allclose(point_view.heat_of(relevancy, 0.8), [0, 0, 0.4, 0.8], atol=1e-6)
-
-
 VIEW = Viewpoint("view 0", Intrinsics(64, 48, 50.0, 50.0, 31.5, 23.5), np.eye(4))
 """At the origin, looking along z at a wall one metre away."""
 
