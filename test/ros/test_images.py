@@ -87,7 +87,7 @@ def bad(**changes: object) -> Image:
 @pytest.mark.parametrize(
     ("image", "cause", "text"),
     [
-        (bad(encoding="yuv422_yuy2"), "image_encoding", "yuv422_yuy2.*rgb8, bgr8"),
+        (bad(encoding="nv24"), "image_encoding", "nv24.*rgb8, rgb16, bgr8"),
         (bad(encoding=""), "image_encoding", "''"),
         (bad(width=0), "image_no_pixels", "0 x 2"),
         (bad(height=0), "image_no_pixels", "3 x 0"),

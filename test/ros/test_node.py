@@ -232,7 +232,7 @@ BAD_FRAMES: dict[str, tuple[str, Callable[[LerfClient], None]]] = {
     "too few bytes": ("image_bytes", lambda c: c.send_frame(image=rgb(data=b"abc"))),
     "image bomb": ("image_too_large", lambda c: c.send_frame(image=bomb())),
     "not calibrated": ("intrinsics", lambda c: c.send_frame(info=camera(k=[0.0] * 9))),
-    "unknown lens": ("distortion_model", lambda c: c.send_frame(info=camera(d=[0.1], distortion_model="fisheye"))),
+    "unknown lens": ("distortion_model", lambda c: c.send_frame(info=camera(d=[0.1], distortion_model="mirror_ball"))),
     "depth all zero": ("depth_empty", lambda c: c.send_frame(depth=millimetres(0))),
     "depth of another size": ("depth_size", lambda c: c.send_frame(depth=millimetres(600, width=32))),
     "depth of unknown encoding": ("depth_encoding", lambda c: c.send_frame(depth=millimetres(600, encoding="8UC1"))),
