@@ -4,6 +4,7 @@
 import dataclasses
 import difflib
 import math
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -34,16 +35,22 @@ def option(
 
 @dataclass(frozen=True)
 class Option:
-    """One leaf of the tree, as parameters and documentation need it."""
+    """One leaf of the tree, as parameters and documentation need it; `element` is what a tuple holds, else `type`."""
 
     key: str
     type: type
+    element: type
     default: Value
     help: str
     ge: float | None
     le: float | None
     choices: tuple[str, ...]
     when: str
+
+    @property
+    def type_name(self) -> str:
+        """The type as documentation writes it: bool, int, float, str, float[] or str[]."""
+        return self.element.__name__ + ("[]" if self.type is tuple else "")
 
 
 def check(opt: Option, value: object) -> Value:
@@ -53,15 +60,15 @@ def check(opt: Option, value: object) -> Value:
         ConfigError: wrong type, not finite, out of range, or not one of the choices.
     """
     converted = _convert(opt, value)
-    numbers = converted if isinstance(converted, tuple) else (converted,)
-    for number in numbers:
+    values = converted if isinstance(converted, tuple) else (converted,)
+    for number in values:
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
         if not math.isfinite(number):
             raise ConfigError(f"{opt.key} = {value!r} is not finite")
         if (opt.ge is not None and number < opt.ge) or (opt.le is not None and number > opt.le):
             raise ConfigError(f"{opt.key} = {value!r} is out of range [{opt.ge}, {opt.le}]: {opt.help}")
-    if opt.choices and converted not in opt.choices:
+    if opt.choices and not all(each in opt.choices for each in values):
         raise ConfigError(f"{opt.key} = {value!r} must be one of {', '.join(opt.choices)}")
     return converted
 
@@ -71,9 +78,13 @@ def _convert(opt: Option, value: object) -> Value:
     if opt.type is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if opt.type is tuple and isinstance(value, (list, tuple)):
-        return tuple(float(v) if isinstance(v, (int, float)) else str(v) for v in value)  # type: ignore[return-value]
+        if opt.element is float and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
+            return tuple(float(v) for v in value)
+        if opt.element is str and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        raise ConfigError(f"{opt.key} = {value!r} must be a list of {opt.element.__name__}")
     if type(value) is not opt.type:
-        raise ConfigError(f"{opt.key} = {value!r} must be of type {opt.type.__name__}, not {type(value).__name__}")
+        raise ConfigError(f"{opt.key} = {value!r} must be of type {opt.type_name}, not {type(value).__name__}")
     return value  # type: ignore[return-value]
 
 
@@ -81,10 +92,13 @@ def tree_options(tree: Any) -> Iterator[Option]:
     """Yield every leaf of a dataclass of sections in order, with its metadata; `tree` holds the defaults."""
     for section in dataclasses.fields(tree):
         values = getattr(tree, section.name)
+        types = typing.get_type_hints(type(values))
         for each in dataclasses.fields(values):
             meta, default = each.metadata, getattr(values, each.name)
-            yield Option(f"{section.name}.{each.name}", type(default), default, meta["help"], meta["ge"], meta["le"],
-                         meta["choices"], meta["when"])  # fmt: skip
+            yield Option(
+                f"{section.name}.{each.name}", type(default), (*typing.get_args(types[each.name]), type(default))[0],
+                default, meta["help"], meta["ge"], meta["le"], meta["choices"], meta["when"],
+            )  # fmt: skip
 
 
 def leaf(tree: object, key: str) -> Any:

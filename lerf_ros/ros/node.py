@@ -8,30 +8,23 @@ and keeps the map, which goes on answering; `cleanup` frees everything. It takes
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from lerf_ros.config import Config
-from lerf_ros.core.encoders import load_encoder
-from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.core.memory import return_free_memory
 from lerf_ros.errors import LerfError
 from lerf_ros.ros import log_bridge, params
-from lerf_ros.ros.cameras.ingest import Frame, Ingest
-from lerf_ros.ros.cameras.inputs import CameraInputs
-from lerf_ros.ros.outputs.heartbeat import Heartbeat
-from lerf_ros.ros.outputs.tally import QueryTally
-from lerf_ros.ros.poses.camera_poses import CameraPoses
-from lerf_ros.ros.poses.inputs import PoseInputs
-from lerf_ros.ros.poses.installed import pose_source
+from lerf_ros.ros.changes import ParameterChanges
+from lerf_ros.ros.making import make_parts, make_site
 from lerf_ros.ros.running import run_program
-from lerf_ros.ros.selfcheck import SelfCheck
-from lerf_ros.ros.services.offered import Services
-from lerf_ros.ros.services.workers import Workers
-from lerf_ros.ros.settings import Settings
 from lerf_ros.ros.site import Part, Site
-from lerf_ros.runtime.mapping_loop import MappingLoop
-from lerf_ros.runtime.warm_up import warm_up
+from lerf_ros.ros.transitions import refuse_wrong_transitions
+
+SUCCESS, FAILURE, ERROR = (
+    TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
+)  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -41,58 +34,49 @@ class LerfNode(LifecycleNode):
 
     Raises:
         ConfigError: a parameter is unknown or out of range.
-        EncoderError: it starts by itself and the encoder cannot be loaded.
+        LerfError: it starts by itself and cannot be configured: no such encoder, too little memory, ...
     """
 
     def __init__(self) -> None:
-        super().__init__("lerf", automatically_declare_parameters_from_overrides=True)
+        super().__init__("lerf")
+        refuse_wrong_transitions(self)
         self._log_handler = log_bridge.install(self.get_logger())
         self._site: Site | None = None
         self._parts: list[Part] = []
         self._refusal: LerfError | None = None
-        self.config = params.declare(self)
+        self._changes = ParameterChanges(self, params.declare(self), lambda: self._site is not None, self._reconfigure)
         if self.config.runtime.autostart:
-            self.trigger_configure()
-            if self._refusal is not None:
-                raise self._refusal
-            self.trigger_activate()
+            self._start()
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force, or, unconfigured, the one that `configure` will take."""
+        return self._changes.config
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the encoder, make the map and its threads, offer services."""
-        try:
-            self._site = self._make_site(self.config)
-        except LerfError as error:
-            _log.error("cannot be configured: %s", error)
-            self._refusal = error
-            return TransitionCallbackReturn.FAILURE
         self._refusal = None
-        self._parts = _parts(self._site)
-        self._site.loop.start()
-        return super().on_configure(state)
+        return self._attempt("configured", self._configure, FAILURE)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe to the cameras and map what they see."""
-        for part in self._parts:
-            part.activate()
-        config = self.config.input
-        _log.info("mapping in frame %r; poses from %s", config.world_frame, config.pose_source)
-        return super().on_activate(state)
+        """Subscribe to the cameras and map what they see, from the map there is."""
+        return self._attempt("activated", self._activate, ERROR)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop receiving and training; the map stays and answers."""
-        for part in reversed(self._parts):
-            part.deactivate()
-        return super().on_deactivate(state)
+        return self._attempt("deactivated", self._deactivate, ERROR)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything that `configure` made."""
-        ended = self._tear_down()
-        super().on_cleanup(state)
-        return TransitionCallbackReturn.SUCCESS if ended else TransitionCallbackReturn.ERROR
+        return self._attempt("cleaned up", self._tear_down, ERROR)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """As `cleanup`, from any state."""
-        return TransitionCallbackReturn.SUCCESS if self._tear_down() else TransitionCallbackReturn.ERROR
+        return self._attempt("shut down", self._tear_down, ERROR)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything after a transition that went wrong; the node can then be configured again."""
+        return self._attempt("cleaned up after an error", self._tear_down, FAILURE)
 
     def now_ns(self) -> int:
         """Return the node's time (simulated with use_sim_time), nanoseconds."""
@@ -100,23 +84,63 @@ class LerfNode(LifecycleNode):
 
     def close(self) -> bool:
         """Stop all threads; return whether they ended in time."""
-        ended = self._tear_down()
+        ended = self._attempt("closed", self._tear_down, ERROR) == SUCCESS
         log_bridge.remove(self._log_handler)
         return ended
 
-    def _make_site(self, config: Config) -> Site:
-        encoder = load_encoder(config.encoder)
-        _log.info("encoder: %s (weights sha256 %s)", encoder.name, encoder.sha256 or "unknown")
-        warm_up(config, encoder)
-        check, poses, settings = SelfCheck(), pose_source(), Settings(config)
-        camera_poses = CameraPoses(settings, poses)
-        mapper = LerfMapper(config, encoder)
-        ingest = Ingest(config.input, camera_poses, self.now_ns, check)
-        loop: MappingLoop[Frame] = MappingLoop(
-            mapper, ingest, config.runtime,
-            first_answer=(config.query.min_keyframes, config.query.min_steps), now_ns=self.now_ns,
-        )  # fmt: skip
-        return Site(self, settings, encoder, mapper, loop, poses, camera_poses, check, Workers(), ingest, QueryTally())
+    def _start(self) -> None:
+        if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
+            raise self._refusal or LerfError("it could not be configured and activated; the log tells why")
+
+    def _attempt(
+        self, what: str, work: Callable[[], bool], otherwise: TransitionCallbackReturn
+    ) -> TransitionCallbackReturn:
+        """Do one transition's work and say what went wrong: rclpy swallows what a callback raises."""
+        try:
+            return SUCCESS if work() else otherwise
+        except LerfError as error:
+            _log.error("cannot be %s: %s", what, error)
+            self._refusal = error.with_traceback(None)  # its frames would keep alive what they hold
+        except Exception:
+            _log.exception("cannot be %s", what)
+        return otherwise
+
+    def _configure(self) -> bool:
+        self._site = site = make_site(self, self.config)
+        try:
+            for part in make_parts(site):
+                self._parts.append(part)
+            site.loop.start()
+            site.loop.suspend()
+        except BaseException:
+            self._tear_down()  # FAILURE leads back to unconfigured, where nothing may be left
+            raise
+        return True
+
+    def _activate(self) -> bool:
+        site = self._running()
+        site.loop.resume()
+        for part in self._parts:
+            part.activate()
+        config = self.config.input
+        _log.info("mapping in frame %r; poses from %s", config.world_frame, config.pose_source)
+        return True
+
+    def _deactivate(self) -> bool:
+        site = self._running()
+        for part in reversed(self._parts):
+            part.deactivate()
+        site.suspend()
+        return True
+
+    def _running(self) -> Site:
+        if self._site is None:
+            raise LerfError("there is nothing to do that with: the node is not configured")
+        return self._site
+
+    def _reconfigure(self, config: Config) -> None:
+        if self._site is not None:
+            self._site.reconfigure(config)
 
     def _tear_down(self) -> bool:
         """End all that `configure` made, whatever the state; return whether all threads ended in time."""
@@ -126,17 +150,15 @@ class LerfNode(LifecycleNode):
             return True
         site.workers.close()
         for part in reversed(parts):
-            part.deactivate()
-            part.close()
-        ended = site.loop.stop()
-        if ended:
-            site.mapper.close()
+            for end in (part.deactivate, part.close):
+                try:
+                    end()
+                except Exception:  # the others must be ended all the same
+                    _log.exception("%s did not end well", type(part).__name__)
+        ended = site.close()
+        del site, parts
+        return_free_memory()
         return ended
-
-
-def _parts(site: Site) -> list[Part]:
-    cameras = CameraInputs(site)
-    return [PoseInputs(site), Services(site), cameras, Heartbeat(site, cameras)]
 
 
 def main(args: Sequence[str] | None = None) -> int:

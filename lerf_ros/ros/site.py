@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the parts of the node share from `configure` to `cleanup`, and what a part is."""
 
+import logging
+from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from rclpy.lifecycle import LifecycleNode
 
+from lerf_ros.config import Config
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.errors import MappingStoppedError
 from lerf_ros.ros.cameras.ingest import Frame, Ingest
 from lerf_ros.ros.outputs.tally import QueryTally
 from lerf_ros.ros.poses.camera_poses import CameraPoses
@@ -16,6 +20,8 @@ from lerf_ros.ros.selfcheck import SelfCheck
 from lerf_ros.ros.services.workers import Workers
 from lerf_ros.ros.settings import Settings
 from lerf_ros.runtime.mapping_loop import MappingLoop
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,32 @@ class Site:
     def now_ns(self) -> int:
         """Return the node's time (simulated with use_sim_time), nanoseconds."""
         return int(self.node.get_clock().now().nanoseconds)
+
+    def suspend(self) -> None:
+        """Have training stop and give back what it alone needs; wait for it as long as for any command."""
+        try:
+            self.loop.suspend().result(self.settings.now.runtime.command_timeout_s)
+        except NotInTime:
+            _log.warning("training is still in one step; it stops after that")
+        except MappingStoppedError as error:  # there is nothing to stop any more
+            _log.error("%s", error)
+
+    def reconfigure(self, config: Config) -> None:
+        """Put another configuration in force that differs in what may change while the node is configured."""
+        self.settings.change(config)
+        try:
+            first_answer = (config.query.min_keyframes, config.query.min_steps)
+            self.loop.reconfigure(config.runtime, first_answer)
+            self.loop.command(lambda: self.mapper.reconfigure(config))
+        except MappingStoppedError as error:
+            _log.error("the map keeps to the old parameters: %s", error)
+
+    def close(self) -> bool:
+        """End loop and map; return whether the threads ended in time."""
+        ended = self.loop.stop()
+        if ended:
+            self.mapper.close()
+        return ended
 
 
 @runtime_checkable

@@ -118,6 +118,12 @@ class MappingLoop(Generic[T]):
         """Count frames that the caller could not hand over."""
         self._counters.drop(cause, count)
 
+    def discard(self, cause: str) -> int:
+        """Throw away the frames that wait, counted under `cause`; return how many."""
+        if waiting := self._mailbox.clear():
+            self._counters.drop(cause, waiting)
+        return waiting
+
     def received_in(self, seconds: float) -> None:
         """Count the time that one message took the caller, hand-over included."""
         self._counters.received_in(seconds)
@@ -126,54 +132,34 @@ class MappingLoop(Generic[T]):
         """Have the trainer thread run `function` between two steps; wait on the future with a time-out.
 
         Raises:
-            MappingStoppedError: the loop is stopped, or its trainer thread has died.
+            MappingStoppedError: the loop is stopped, or its trainer thread has died; so do all that return a future.
         """
         return self._commands.submit(function)
 
     def rewrite(self, function: Callable[[], R]) -> "Future[R]":
-        """As `command`, for a function that replaces the map or parts of it: what it leaves is seen when it is done.
-
-        Raises:
-            MappingStoppedError: as `command`.
-        """
+        """As `command`, for a function that replaces the map or parts of it: what it leaves is seen when it is done."""
         return self.command(lambda: self._rewrite(function))
 
     def set_training(self, enabled: bool) -> "Future[None]":
-        """Have the trainer thread stop taking steps, or go on. Stopped, it still takes keyframes and runs commands.
-
-        Raises:
-            MappingStoppedError: as `command`.
-        """
+        """Have the trainer thread stop taking steps, or go on. Stopped, it still takes keyframes and runs commands."""
         return self.command(lambda: self._set_paused(not enabled))
 
     def suspend(self) -> "Future[None]":
         """Take no frames and no steps until `resume`, and give back what only those need.
 
         The map stays, and commands still run. The future is done when no step is running any more.
-
-        Raises:
-            MappingStoppedError: as `command`.
         """
         self._suspended = True
-        if waiting := self._mailbox.clear():
-            self._counters.drop("inactive", waiting)
+        self.discard("inactive")
         return self.command(self._release)
 
     def resume(self) -> "Future[None]":
-        """Go on from the same map after `suspend`.
-
-        Raises:
-            MappingStoppedError: as `command`.
-        """
+        """Go on from the same map after `suspend`."""
         self._suspended = False
         return self.command(lambda: None)  # wakes the trainer
 
     def reconfigure(self, config: RuntimeConfig, first_answer: tuple[int, int]) -> "Future[None]":
-        """Go by another configuration from now on; the future is done when the trainer does.
-
-        Raises:
-            MappingStoppedError: as `command`.
-        """
+        """Go by another configuration from now on; the future is done when the trainer does."""
         self._mailbox.resize(config.mailbox_size)
         self._gate.enable(config.pause_for_queries)
         self._share.reconfigure(config.threads)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 @contextmanager
 def node(**overrides: object) -> Iterator[Node]:
     given = [Parameter(name.replace("__", "."), value=value) for name, value in overrides.items()]
-    made = rclpy.create_node("params", automatically_declare_parameters_from_overrides=True, parameter_overrides=given)
+    made = rclpy.create_node("params", parameter_overrides=given)
     try:
         yield made
     finally:
@@ -52,7 +52,9 @@ def test_every_option_is_declared_with_its_default_description_and_range() -> No
             assert (tuple(value) if isinstance(flat[opt.key], tuple) else value) == flat[opt.key]
             described = made.describe_parameter(opt.key)
             assert described.description == opt.help
-            assert described.read_only
+            assert described.read_only == (opt.when == "start")
+            assert ("any time" in described.additional_constraints) == (opt.when == "any time")
+            assert not described.dynamic_typing
             if opt.type is float and described.type == ParameterType.PARAMETER_DOUBLE:
                 assert len(described.floating_point_range) == (opt.ge is not None or opt.le is not None)
             if opt.type is int:
@@ -86,11 +88,3 @@ def test_what_cannot_be_is_refused_with_its_remedy(overrides: dict[str, object],
         params.declare(made)
 
 
-@pytest.mark.usefixtures("ros")
-def test_a_parameter_cannot_be_changed_while_the_node_runs() -> None:
-    with node() as made:
-        params.declare(made)
-        result = made.set_parameters([Parameter("train.rays", value=64)])[0]
-        assert not result.successful
-        assert "read-only" in result.reason
-        assert made.get_parameter("train.rays").value == Config().train.rays
