@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-import mujoco
 import numpy as np
+from arm_truth import body_pose, mujoco_distance
 
 from lerf_ros.core.collision_shapes import read_shapes
 from lerf_ros.core.geometry import invert, transform_points
@@ -15,37 +15,6 @@ from lerf_ros.sim.scene import Scene
 from lerf_ros.sim.urdf import finger_poses, robot_description
 
 
-def body_pose(scene: Scene, name: str) -> np.ndarray:
-    T = np.eye(4)
-    T[:3, :3] = np.array(scene.data.body(name).xmat).reshape(3, 3)
-    T[:3, 3] = scene.data.body(name).xpos
-    return T
-
-
-def mujoco_distance(scene: Scene, body: str, point: np.ndarray) -> float:
-    """How far a point lies outside the geoms of a body, by their own formulae."""
-    model, data = scene.model, scene.data
-    inside = np.inf
-    for g in range(model.ngeom):
-        if model.geom_bodyid[g] != model.body(body).id:
-            continue
-        local = data.geom_xmat[g].reshape(3, 3).T @ (point - data.geom_xpos[g])
-        size = model.geom_size[g]
-        match mujoco.mjtGeom(model.geom_type[g]):
-            case mujoco.mjtGeom.mjGEOM_SPHERE:
-                away = np.linalg.norm(local) - size[0]
-            case mujoco.mjtGeom.mjGEOM_CAPSULE:
-                away = np.linalg.norm(local - [0, 0, np.clip(local[2], -size[1], size[1])]) - size[0]
-            case mujoco.mjtGeom.mjGEOM_CYLINDER:
-                away = np.linalg.norm(np.maximum([np.hypot(*local[:2]) - size[0], abs(local[2]) - size[1]], 0))
-            case mujoco.mjtGeom.mjGEOM_BOX:
-                away = np.linalg.norm(np.maximum(np.abs(local) - size, 0))
-            case other:
-                raise AssertionError(other)
-        inside = min(inside, max(float(away), 0.0))
-    return inside
-
-
 def test_the_description_fills_the_same_space_as_the_model(bare: Scene) -> None:
     robot = read_shapes(robot_description(), lambda _: Path())
     links = {shape.link for shape in robot.shapes}
@@ -54,9 +23,9 @@ def test_the_description_fills_the_same_space_as_the_model(bare: Scene) -> None:
     for link in links:
         body = "arm_base" if link == "base_link" else link
         T = body_pose(bare, body)
-        for point in transform_points(T, rng.uniform(-0.15, 0.2, (25, 3))):
-            mine = min(distance_m(s.hull, T @ s.T_link_shape, point) for s in robot.shapes if s.link == link)
-            assert abs(mine - mujoco_distance(bare, body, point)) < 1e-3, (link, point)
+        points = transform_points(T, rng.uniform(-0.15, 0.2, (25, 3)))
+        mine = [min(distance_m(s.hull, T @ s.T_link_shape, p) for s in robot.shapes if s.link == link) for p in points]
+        np.testing.assert_allclose(mine, mujoco_distance(bare, body, points), atol=1e-3, err_msg=link)
 
 
 def test_links_hang_on_each_other_as_in_the_arm() -> None:
