@@ -130,7 +130,9 @@ class MotionGate:
 
     def __init__(self, config: KeyframeConfig) -> None:
         self._config = config
+        self._lock = threading.Lock()
         self._last: dict[str, Float64[np.ndarray, "4 4"]] = {}
+        self._since_ns: int | None = None
 
     def reconfigure(self, config: KeyframeConfig) -> None:
         """Go by other distances from now on. Safe to call from any thread."""
@@ -147,11 +149,18 @@ class MotionGate:
 
     def remember(self, image: PosedImage) -> None:
         """Make `image` the new reference of its camera."""
-        self._last[image.camera] = image.T_world_cam
+        with self._lock:
+            if self._since_ns is None or image.stamp_ns > self._since_ns:
+                self._last[image.camera] = image.T_world_cam
 
-    def reset(self) -> None:
-        """Forget all references: the next frame of every camera is accepted."""
-        self._last.clear()
+    def reset(self, since_ns: int | None = None) -> None:
+        """Forget all references: the next frame of every camera is accepted. Safe to call from any thread.
+
+        Frames up to `since_ns` that are being looked at meanwhile do not become references.
+        """
+        with self._lock:
+            self._last.clear()
+            self._since_ns = since_ns
 
 
 class KeyframeStore:

@@ -2,15 +2,18 @@
 """The facade: posed images in, an immutable snapshot out. Reads like the paper; threads are the caller's."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from lerf_ros.config import Config, QueryConfig
 from lerf_ros.core import search
 from lerf_ros.core.basis import PROBES, Probes
 from lerf_ros.core.encoders import ImageTextEncoder
+from lerf_ros.core.focus import Corner, Place
+from lerf_ros.core.forgetting import without_box
 from lerf_ros.core.keyframes import Keyframe, KeyframeStore, MotionGate, PosedImage
 from lerf_ros.core.memory import available_bytes, rank_limit, return_free_memory
 from lerf_ros.core.pyramid import build_pyramid, check_encoder
@@ -22,6 +25,9 @@ from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.core.surface import SurfaceBuilder, SurfaceMap
 from lerf_ros.core.trainer import StepReport, Trainer
 from lerf_ros.core.weights import weights_of
+
+LATE_NS = 60 * 10**9
+"""Images of longer ago than this do not arrive any more."""
 
 
 class LerfMapper:
@@ -59,6 +65,9 @@ class LerfMapper:
         self._refresher = self._new_refresher()
         self._added_at = 0  # training steps
         self._rendered = RenderedSurface()
+        self._forgotten: list[Place] = []
+        self._edits = 0
+        self._published: tuple[object, FieldSnapshot] | None = None
 
     def _new_refresher(self) -> LanguageRefresher | None:
         language = self.trainer.language
@@ -84,6 +93,10 @@ class LerfMapper:
 
     def add(self, keyframe: Keyframe) -> None:
         """Take a keyframe into the map; the most redundant one leaves when the budget is spent."""
+        for box in self._forgotten:
+            if keyframe.image.stamp_ns <= box.since_ns:  # it was on its way meanwhile
+                image = without_box(keyframe.image, np.array(box.low), np.array(box.high))
+                keyframe = replace(keyframe, image=image)
         self.trainer.add(keyframe)  # before the store: what this refuses must not be drawn from
         evicted = self.store.add(keyframe.without_embeddings())
         if evicted is not None:
@@ -93,18 +106,48 @@ class LerfMapper:
             self._surface.add(keyframe.image, depth_m)
         self._added_at = self.step_count
 
+    def forget(
+        self, low: Float64[np.ndarray, " 3"], high: Float64[np.ndarray, " 3"], since_ns: int
+    ) -> int:
+        """Forget what is inside a box (metres, world), and what keyframes up to a stamp show of it.
+
+        Everything else stays: no keyframe is lost, only pixels of it. The next image of each camera becomes a keyframe,
+        moved or not.
+
+        Returns:
+            How many surface points were inside.
+        """
+        points = self._surface.forget(low, high)
+        self.store.replace(
+            replace(frame, image=image) for frame in self.store.view()
+            if (image := without_box(frame.image, low, high, self._rendered.depth_m(frame.id))) is not frame.image
+        )  # fmt: skip
+        self.trainer.radiance.density_grid.forget(low, high)
+        self._gate.reset(since_ns)
+        newest_ns = max((frame.image.stamp_ns for frame in self.store.view()), default=since_ns)
+        self._forgotten = [box for box in self._forgotten if box.since_ns > newest_ns - LATE_NS]
+        self._forgotten.append(Place(_corner(low), _corner(high), since_ns))
+        self._edits += 1
+        return points
+
     def step(self) -> StepReport:
         """Take one optimisation step of both fields on the keyframes there are."""
         return self.trainer.step(self.store.view())
 
     def publish(self) -> FieldSnapshot | None:
-        """Return the map as it is now: surface, language of its points, and frozen weights."""
+        """Return the map as it is now: surface, language of its points, and frozen weights.
+
+        It is the last one itself if nothing was learned or changed since; None before the first keyframe.
+        """
         frames = self.store.view()
+        rested = self.step_count - self._added_at >= self.config.runtime.idle_steps
+        state = (self.step_count, self.store.version, self._edits, rested)
+        if self._published is not None and self._published[0] == state:
+            return self._published[1]
         if not frames or self.encoder is None or self._refresher is None:
             return None
         self._rendered.fuse(frames, self._surface, self.trainer.radiance, self.config.surface.min_views)
         surface = self._build_surface()
-        rested = self.step_count - self._added_at >= self.config.runtime.idle_steps
         snapshot = FieldSnapshot(
             step=self.step_count,
             stamp_ns=max(frame.image.stamp_ns for frame in frames),
@@ -117,6 +160,7 @@ class LerfMapper:
             weights=self.weights(),
         )
         search.prepare(snapshot, self.encoder, self.config)
+        self._published = (state, snapshot)
         return snapshot
 
     def _build_surface(self) -> SurfaceMap:
@@ -173,3 +217,7 @@ def query_scales(config: QueryConfig) -> Float32[np.ndarray, " S"]:
     """Return the physical scales (m) that phrases are searched at, ascending (LERF: linear from 0)."""
     spread = np.geomspace if config.scale_spacing == "geometric" else np.linspace
     return np.asarray(spread(config.min_scale_m, config.max_scale_m, config.scales), np.float32)
+
+
+def _corner(xyz: Float64[np.ndarray, " 3"]) -> Corner:
+    return float(xyz[0]), float(xyz[1]), float(xyz[2])

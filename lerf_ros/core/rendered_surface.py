@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from jaxtyping import Float32
 
 from lerf_ros.core.agreement import DepthView, confirmations
 from lerf_ros.core.geometry import Intrinsics
@@ -29,6 +30,11 @@ class RenderedSurface:
 
     def __init__(self) -> None:
         self.views: dict[int, DepthView] = {}
+
+    def depth_m(self, keyframe_id: int) -> Float32[np.ndarray, "h w"] | None:
+        """Return the z-depth last rendered for a keyframe, metres, 0 where unknown, at a size of its own."""
+        view = self.views.get(keyframe_id)
+        return None if view is None else view.depth_m
 
     def remove(self, keyframe_id: int) -> None:
         """Forget a keyframe that left the map."""

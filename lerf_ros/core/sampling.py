@@ -9,7 +9,7 @@ from typing import Any, no_type_check
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from numba import njit
 
 from lerf_ros.core.contraction import SceneBox
@@ -29,6 +29,7 @@ class DensityGrid:
     def __init__(self, box: SceneBox, resolution: int, initial: float) -> None:
         self.box = box
         self.resolution = resolution
+        self._initial = initial
         self.values = np.full((resolution, resolution, resolution), initial, np.float32)
 
     def draw_cells(self, count: int, rng: np.random.Generator) -> tuple[Array, Float32[np.ndarray, "N 3"]]:
@@ -45,6 +46,14 @@ class DensityGrid:
         flat = self.values.reshape(-1)
         flat[cells] *= np.float32(decay)
         np.maximum.at(flat, cells, density)
+
+    def forget(self, low: Float64[np.ndarray, " 3"], high: Float64[np.ndarray, " 3"]) -> None:
+        """Set the cells that a box (metres, world) reaches into, as far as it lies in the workspace, to the beginning.
+        """
+        corners = np.clip((np.stack([low, high]) - self.box.centre) / self.box.half_m, -1, 1) / 4 + 0.5
+        first = np.floor(corners[0] * self.resolution).astype(int)
+        last = np.maximum(np.ceil(corners[1] * self.resolution).astype(int), first + 1)
+        self.values[tuple(slice(a, b) for a, b in zip(first, last, strict=True))] = self._initial
 
 
 @_jit

@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which pixels are masked out: a camera at the origin before a wall 2 m away, with a box of 0.2 m half way."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from analytic import Box, Sphere, render, ring
+from colour_encoder import ColourEncoder
+from mapped_scene import map_ring
 
+from lerf_ros.config import from_flat
+from lerf_ros.core.contraction import SceneBox
 from lerf_ros.core.forgetting import masked, meets_box, without, without_box
 from lerf_ros.core.geometry import Intrinsics
-from lerf_ros.core.keyframes import KeptImage, PosedImage
+from lerf_ros.core.keyframes import KeptImage, MotionGate, PosedImage
+from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.core.query import PromptAnswer, QueryRequest, Status, answer
 from lerf_ros.core.rays import RayBundle
+from lerf_ros.core.sampling import DensityGrid
 
 CAMERA = Intrinsics(40, 30, 40.0, 40.0, 19.5, 14.5)
 LOW, HIGH = np.array([-0.1, -0.1, 0.9]), np.array([0.1, 0.1, 1.1])
@@ -87,3 +97,92 @@ def test_rendered_depth_decides_where_nothing_was_measured() -> None:
 def test_rays_and_a_box(origin: tuple[float, ...], direction: tuple[float, ...], meets: bool) -> None:
     rays = RayBundle(np.array([origin], np.float32), np.array([direction], np.float32), np.ones(1, np.float32))
     assert meets_box(rays, LOW, HIGH)[0] == meets
+
+
+def test_density_cells_that_the_box_reaches_into_begin_anew() -> None:
+    grid = DensityGrid(SceneBox(np.zeros(3, np.float32), 1.0), 16, initial=1.0)  # the workspace is cells 4 to 12
+    grid.values[:] = 50.0
+    grid.forget(np.array([-0.3, 0.0, 0.5]), np.array([0.2, 0.1, 7.0]))
+    expected = np.full((16, 16, 16), 50.0, np.float32)
+    expected[6:9, 8:9, 10:12] = 1.0  # 8 + 4 x (-0.3, 0.2); 8 + 4 x (0, 0.1); 8 + 4 x (0.5, 1)
+    assert np.array_equal(grid.values, expected)
+
+
+BALL = Sphere((0.08, 0.05, 0.035), 0.035, (200, 30, 30))
+CRATE = Box((-0.10, -0.06, 0.03), (0.06, 0.08, 0.06), 0.3, (30, 30, 200))
+VIEWS = 8
+CONFIG = from_flat(
+    {
+        "workspace.min_m": (-0.3, -0.3, -0.05), "workspace.max_m": (0.3, 0.3, 0.3), "train.rays": 256,
+        "train.depth_rays": 256, "train.language_rays": 1024, "query.min_steps": 1, "query.min_keyframes": 2,
+        "query.found_probability": 0.9,  # a trace stays in what large crops of its surroundings taught
+    }
+)  # fmt: skip
+BOX_LOW, BOX_HIGH = np.array([0.03, 0.0, -0.01]), np.array([0.13, 0.1, 0.1])
+NOW_NS = (VIEWS + 1) * 10**9
+
+
+def ask(mapper: LerfMapper, *phrases: str) -> list[PromptAnswer]:
+    return list(answer(mapper.publish(), QueryRequest(phrases), ColourEncoder(), CONFIG, now_ns=NOW_NS))
+
+
+def test_a_thing_is_forgotten_and_learned_again_and_the_rest_keeps_its_answers() -> None:
+    mapper = map_ring(CONFIG, ColourEncoder(), (BALL, CRATE), VIEWS, 150)
+    before_red, before_blue = ask(mapper, "red", "blue")
+    assert (before_red.status, before_blue.status) == (Status.FOUND, Status.FOUND)
+    points = len(mapper.publish().surface)
+
+    forgotten = mapper.forget(BOX_LOW, BOX_HIGH, NOW_NS)
+
+    snapshot = mapper.publish()
+    assert forgotten > 100
+    assert len(snapshot.surface) == points - forgotten
+    assert not ((snapshot.surface.points > BOX_LOW) & (snapshot.surface.points < BOX_HIGH)).all(axis=1).any()
+    assert mapper.keyframe_count == VIEWS
+    for tolerance in (1e-6, 0.05, 0.05):
+        red, blue = ask(mapper, "red", "blue")
+        assert red.status is Status.NOT_FOUND, red
+        same(blue, before_blue, tolerance)
+        for _ in range(50):
+            mapper.step()
+
+    for k, pose in enumerate(ring(VIEWS)):  # the same places again
+        keyframe = mapper.prepare(render((BALL, CRATE), pose, stamp_ns=NOW_NS + (k + 1) * 10**9))
+        assert keyframe is not None
+        mapper.add(keyframe)
+    for _ in range(50):
+        mapper.step()
+    red, blue = ask(mapper, "red", "blue")
+    assert red.status is Status.FOUND
+    assert np.linalg.norm(red.argmax_point - np.array(BALL.centre)) < BALL.radius + 0.02
+    same(blue, before_blue, 0.05)
+
+
+def same(now: PromptAnswer, before: PromptAnswer, tolerance: float) -> None:
+    assert now.status is before.status
+    assert now.probability == pytest.approx(before.probability, abs=tolerance)
+    assert now.relevancy == pytest.approx(before.relevancy, abs=tolerance)
+    np.testing.assert_allclose(now.extent.centre, before.extent.centre, atol=max(tolerance * 0.1, 1e-6))
+
+
+def test_an_image_that_was_on_its_way_does_not_bring_it_back_nor_hold_up_the_next() -> None:
+    mapper = map_ring(CONFIG, ColourEncoder(), (BALL, CRATE), 3, 1)
+    late = mapper.prepare(render((BALL, CRATE), ring(VIEWS)[5], stamp_ns=NOW_NS - 1))
+    mapper.forget(BOX_LOW, BOX_HIGH, NOW_NS)
+    mapper.add(late)
+    points = mapper.publish().surface.points
+    assert not ((points > BOX_LOW) & (points < BOX_HIGH)).all(axis=1).any()
+    after = mapper.prepare(render((BALL, CRATE), ring(VIEWS)[5], stamp_ns=NOW_NS + 1))
+    assert after is not None, "the same place, but after"
+    mapper.add(after)
+    points = mapper.publish().surface.points
+    assert ((points > BOX_LOW) & (points < BOX_HIGH)).all(axis=1).any()
+
+
+def test_a_frame_being_embedded_while_the_gate_is_reset_is_no_reference() -> None:
+    gate, image = MotionGate(CONFIG.keyframes), render((BALL,), ring(1)[0], stamp_ns=5)
+    gate.reset(since_ns=5)
+    gate.remember(image)
+    assert gate.has_moved(dataclasses.replace(image, stamp_ns=6))
+    gate.remember(dataclasses.replace(image, stamp_ns=6))
+    assert not gate.has_moved(image)

@@ -218,9 +218,9 @@ def distance_to_scene(points: np.ndarray) -> np.ndarray:
 
 def test_every_blind_keyframe_is_rendered_at_once_then_the_oldest_renderings_anew() -> None:
     mapper = blind(CONFIG, 8)
-    mapper.step()
     renderings = []
     for _ in range(3):
+        mapper.step()
         mapper.publish()
         renderings.append(dict(mapper._rendered.views))
     first, second, third = renderings
