@@ -5,6 +5,7 @@ Candidates look at the uncertain surface from all round and above; greedy choice
 of the best set (Krause and Guestrin 2005).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float32, Float64
 from scipy.spatial import cKDTree
 
 from lerf_ros.config import Config
-from lerf_ros.core.geometry import Intrinsics, look_at
+from lerf_ros.core.geometry import Intrinsics, look_at, rotation_angle
 from lerf_ros.core.surface import SurfaceMap
 from lerf_ros.core.uncertainty import Uncertain, small_camera
 from lerf_ros.core.visibility import in_view, splat_depth
@@ -22,6 +23,10 @@ AZIMUTHS = 12
 ELEVATIONS_RAD = (0.45, 0.8, 1.15)
 CLEARANCE_M = 0.10
 """No candidate's camera is nearer than this to a surface."""
+
+SAME_M = 0.1
+SAME_RAD = 0.3
+"""Within both, two views show the same."""
 
 GRAZING = 0.2
 """Cosine below which a surface is seen too flat to be learned from."""
@@ -41,8 +46,9 @@ class NextView:
 
 
 def rank_views(
-    uncertain: Uncertain, surface: SurfaceMap, camera: Intrinsics, config: Config, count: int
-) -> list[NextView]:
+    uncertain: Uncertain, surface: SurfaceMap, camera: Intrinsics, config: Config, count: int,
+    taken: Sequence[Float64[np.ndarray, "4 4"]] = (),
+) -> list[NextView]:  # fmt: skip
     """Return up to `count` poses, best first; none when nothing is uncertain or no candidate sees any of it.
 
     Args:
@@ -51,9 +57,11 @@ def rank_views(
         camera: the one to be placed.
         config: section `views`.
         count: how many at most.
+        taken: poses of the keyframes there are; what they have not shown, a view from beside them will not either.
     """
     total = float(uncertain.weights.sum())
     poses = candidates(uncertain, surface, config)
+    poses = poses[[not _beside(pose, taken) for pose in poses]]
     if total <= 0 or not len(poses):
         return []
     small = small_camera(camera)
@@ -92,6 +100,15 @@ def candidates(uncertain: Uncertain, surface: SurfaceMap, config: Config) -> Flo
         good &= np.linalg.norm(eye, axis=1) <= config.views.reach_m
     poses = [look_at(eye[k], targets[k]) for k in np.flatnonzero(good)]
     return np.array(poses, np.float64).reshape(-1, 4, 4)
+
+
+def _beside(T_world_cam: Float64[np.ndarray, "4 4"], taken: Sequence[Float64[np.ndarray, "4 4"]]) -> bool:
+    """Return whether a pose differs little from one of others."""
+    return any(
+        np.linalg.norm(T_world_cam[:3, 3] - other[:3, 3]) < SAME_M
+        and rotation_angle(T_world_cam[:3, :3].T @ other[:3, :3]) < SAME_RAD
+        for other in taken
+    )
 
 
 def _targets(uncertain: Uncertain) -> list[Float64[np.ndarray, " 3"]]:

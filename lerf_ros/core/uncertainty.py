@@ -80,10 +80,9 @@ def uncertain_surface(
     rows = np.linspace(0, len(surface) - 1, min(POINTS, len(surface))).round().astype(np.int64)
     points, normals = surface.points[rows], surface.normals[rows]
     area = surface.voxel_m**2 * len(surface) / max(len(rows), 1)
-    doubt = np.maximum(
-        1 - view.stopping(points, normals, surface.voxel_m),
-        1 - surface.views[rows] / np.float32(ENOUGH * config.surface.min_views),
-    ).clip(0, 1)
+    known = surface.views[rows] / np.float32(config.surface.min_views)
+    passed = 1 - view.stopping(points, normals, surface.voxel_m)
+    doubt = np.maximum(1 - known, passed * (1 - known / ENOUGH)).clip(0, 1)
     open_share = np.float32(1.0)
     if prompt:
         undecided, open_share = _undecided(snapshot, encoder, config, prompt)

@@ -9,7 +9,8 @@ from known_scene import AXES, BALL, CONFIG, CRATE, KnownEncoder, axis, snapshot_
 
 from lerf_ros.config import Config, SurfaceConfig, from_flat
 from lerf_ros.core.field_view import FieldView
-from lerf_ros.core.next_views import CLEARANCE_M, candidates, rank_views
+from lerf_ros.core.geometry import rotation_angle
+from lerf_ros.core.next_views import CLEARANCE_M, SAME_M, SAME_RAD, candidates, rank_views
 from lerf_ros.core.surface import SurfaceBuilder, SurfaceMap
 from lerf_ros.core.uncertainty import Uncertain, uncertain_surface, unseen_space
 from lerf_ros.core.visibility import in_view, splat_depth
@@ -126,3 +127,16 @@ def test_for_a_phrase_only_what_is_undecided_counts(view: FieldView) -> None:
     on_table = asked.weights[table].mean() / everywhere.weights[table].mean()
     assert on_ball > 0.8
     assert on_table < 0.1
+
+
+def test_a_view_beside_one_taken_is_not_asked_for_again() -> None:
+    surface = seen_from(SIDE)
+    face = (surface.normals[:, 0] > 0.9) & (surface.points[:, 2] > 0.05)
+    uncertain = Uncertain(surface.points[face], surface.normals[face], np.ones(face.sum(), np.float32))
+    taken: list[np.ndarray] = []
+    for _ in range(4):
+        best = rank_views(uncertain, surface, CAMERA, CONFIG, 1, taken)[0].T_world_cam
+        for other in taken:
+            turned = rotation_angle(best[:3, :3].T @ other[:3, :3])
+            assert np.linalg.norm(best[:3, 3] - other[:3, 3]) >= SAME_M or turned >= SAME_RAD
+        taken.append(best)

@@ -80,4 +80,5 @@ class NextViewsService:
         if camera is None:
             raise RequestError(f"no keyframe is of camera {request.camera!r}: leave it empty, or map with that one")
         uncertain = uncertain_surface(snapshot, view, self._encoder, config, request.prompt)
-        return rank_views(uncertain, snapshot.surface, camera, config, request.max_views or DEFAULT_VIEWS)
+        taken = [view.camera(k)[1] for k in range(view.views)]
+        return rank_views(uncertain, snapshot.surface, camera, config, request.max_views or DEFAULT_VIEWS, taken)
