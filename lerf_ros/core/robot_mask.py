@@ -167,11 +167,13 @@ def _outline(
 def _axes(
     directions: Float64[np.ndarray, "N 3"],
 ) -> tuple[Float64[np.ndarray, "N 3"], Float64[np.ndarray, "N 3"]]:
-    """Return two unit vectors across each unit vector."""
-    helper = np.where(np.abs(directions[:, :1]) < 0.7, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
-    x = np.cross(directions, helper)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    return x, np.cross(directions, x)
+    """Return two unit vectors across each unit vector and each other (Duff et al., JCGT 2017)."""
+    x, y, z = directions.T
+    sign = np.where(z < 0, -1.0, 1.0)
+    a = -1.0 / (sign + z)
+    b = x * y * a
+    first = np.stack([1 + sign * x * x * a, sign * b, -sign * x], axis=1)
+    return first, np.stack([b, sign + y * y * a, -y], axis=1)
 
 
 def _cut(corners: Float64[np.ndarray, "K 3"], plane: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "M 3"]:
