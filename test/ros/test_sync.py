@@ -19,8 +19,42 @@ def test_the_nearest_within_the_slop_is_taken() -> None:
     m = matcher()
     m.add("info", 8, "far")
     m.add("info", 11, "near")
-    m.add("depth", 9, "d")
+    m.add("depth", 11, "d")
     assert m.add("image", 10, "i") == [{"image": "i", "info": "near", "depth": "d"}]
+
+
+def test_what_may_still_be_nearer_is_waited_for() -> None:
+    """A depth camera twice as fast: its image before comes first, the one of the same moment a little later."""
+    m: StampMatcher[str] = StampMatcher("image", ["depth"], 20, 3)
+    m.add("depth", 89, "of before")
+    assert m.add("image", 100, "i") == []
+    assert m.add("depth", 101, "of the moment") == [{"image": "i", "depth": "of the moment"}]
+
+
+def test_one_before_is_taken_once_nothing_nearer_can_come() -> None:
+    m: StampMatcher[str] = StampMatcher("image", ["depth"], 20, 3)
+    m.add("depth", 95, "d")
+    assert m.add("image", 100, "i") == []
+    assert m.add("depth", 128, "e") == [{"image": "i", "depth": "d"}]
+
+
+def test_it_is_not_waited_for_longer_than_there_is_room() -> None:
+    m: StampMatcher[str] = StampMatcher("image", ["depth"], 20, 2)
+    m.add("depth", 99, "the last one ever")
+    sets = [m.add("image", 100 + n, f"i{n}") for n in range(5)]
+    assert sets == [[], [], *([{"image": f"i{n}", "depth": "the last one ever"}] for n in range(3))]
+    assert m.dropped == {}
+
+
+def test_clearing_forgets_what_waits_and_no_count() -> None:
+    m = matcher(slop=0)
+    for stream in ("info", "depth", "image"):
+        m.add(stream, 10, stream)
+    m.add("image", 20, "i")
+    m.clear()
+    assert m.add("info", 20, "c") == m.add("depth", 20, "d") == []
+    assert m.add("image", 20, "again") == [{"image": "again", "info": "c", "depth": "d"}]
+    assert m.matched == 2
 
 
 def test_beyond_the_slop_nothing_matches_and_the_image_is_counted() -> None:
@@ -52,7 +86,8 @@ def test_one_info_may_serve_two_images_within_its_slop() -> None:
     m: StampMatcher[str] = StampMatcher("image", ["info"], 5, 3)
     m.add("info", 10, "c")
     assert m.add("image", 8, "a") == [{"image": "a", "info": "c"}]
-    assert m.add("image", 12, "b") == [{"image": "b", "info": "c"}]
+    assert m.add("image", 12, "b") == []
+    assert m.add("info", 30, "d") == [{"image": "b", "info": "c"}]
 
 
 def test_after_a_jump_back_in_time_matching_goes_on_whatever_arrives_first() -> None:

@@ -2,33 +2,44 @@
 """From the messages of one moment to a posed image. Runs in the encoder thread, where it may wait for a transform."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
-from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, Image
+import numpy as np
+from jaxtyping import UInt8
+from sensor_msgs.msg import CompressedImage
 
 from lerf_ros.config import InputConfig
 from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.errors import InputError, StampError
-from lerf_ros.ros.cameras.images import depth_from_image, rgb_from_image
-from lerf_ros.ros.cameras.models import Undistorter, camera_model
+from lerf_ros.ros.cameras.alignment import DepthAlignment
+from lerf_ros.ros.cameras.compressed import rgb_from_compressed
+from lerf_ros.ros.cameras.frame import Frame, Picture, nanoseconds
+from lerf_ros.ros.cameras.images import rgb_from_image
+from lerf_ros.ros.cameras.models import CameraModel, Undistorter, camera_model
 from lerf_ros.ros.cameras.self_filter import SelfFilter
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.selfcheck import SelfCheck
 
-
-@dataclass(frozen=True)
-class Frame:
-    """Messages that belong together; `depth` is None when depth is not used."""
-
-    image: Image
-    info: CameraInfo
-    depth: Image | None
+__all__ = ["Frame", "Ingest", "nanoseconds", "read_colours"]
 
 
-def nanoseconds(stamp: Time) -> int:
-    """Return a message stamp as integer nanoseconds."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+def read_colours(message: Picture, config: InputConfig) -> UInt8[np.ndarray, "H W 3"]:
+    """Return the colours of an image, red first, raw or compressed.
+
+    Raises:
+        ImageError: it cannot be used.
+    """
+    if isinstance(message, CompressedImage):
+        return rgb_from_compressed(message, config.max_pixels)
+    return rgb_from_image(message, config.max_pixels)
+
+
+class _Camera:
+    """What is remembered of one camera from frame to frame."""
+
+    def __init__(self, config: InputConfig, poses: CameraPoses) -> None:
+        self.undistorter = Undistorter()
+        self.alignment = DepthAlignment(config, poses.transforms)
+        self.model: CameraModel | None = None
 
 
 class Ingest:
@@ -43,6 +54,7 @@ class Ingest:
     Attributes:
         robot: takes the robot out of images.
         newest: the last image of each camera, moved or not.
+        camera_info_changes: how often a camera's info was another than before.
     """
 
     def __init__(self, config: InputConfig, poses: CameraPoses, now_ns: Callable[[], int], check: SelfCheck) -> None:
@@ -50,7 +62,8 @@ class Ingest:
         self._poses = poses
         self._now_ns = now_ns
         self._check = check
-        self._undistorter = Undistorter()
+        self._cameras: dict[str, _Camera] = {}
+        self.camera_info_changes = 0
         self.robot = SelfFilter(config, poses.transforms)
         self.newest: Mapping[str, PosedImage] = {}
 
@@ -70,27 +83,35 @@ class Ingest:
         return image
 
     def _convert(self, frame: Frame) -> PosedImage:
-        config = self._config
         stamp_ns = nanoseconds(frame.image.header.stamp)
         self._check_stamp(stamp_ns)
+        camera = self._cameras.setdefault(frame.camera, _Camera(self._config, self._poses))
         model = camera_model(frame.info)
-        rgb = rgb_from_image(frame.image, config.max_pixels)
-        depth_m = (
-            depth_from_image(frame.depth, config.max_pixels, config.depth_min_m, config.depth_max_m)
-            if frame.depth is not None
-            else None
-        )
-        straight = self._undistorter.apply(model, rgb, depth_m)
+        rgb = read_colours(frame.image, self._config)
+        straight = camera.undistorter.apply(model, rgb, None)
         image = PosedImage(
             stamp_ns=stamp_ns,
             rgb=straight.rgb,
-            depth_m=straight.depth_m,
+            depth_m=camera.alignment.depth(frame, model),
             intrinsics=model.intrinsics,
-            T_world_cam=self._poses.wait(frame.image.header.frame_id, stamp_ns),
+            T_world_cam=self._poses.wait(frame.image.header.frame_id, stamp_ns, frame.camera),
             camera=frame.image.header.frame_id,
             mask=straight.mask,
         )
-        return self.robot.apply(image, model)
+        self._compare(camera, model, frame.camera)
+        return self.robot.apply(image, model, frame.camera)
+
+    def _compare(self, camera: _Camera, model: CameraModel, name: str) -> None:
+        """Tell of a camera that is no longer what it was: keyframes so far keep the intrinsics that they came with."""
+        old, camera.model = camera.model, model
+        if old is None or old == model:
+            return
+        self.camera_info_changes += 1
+        self._check.warn(
+            "camera_info_changed",
+            f"the camera info of {name or 'the camera'} has changed from {_short(old)} to {_short(model)}: new images "
+            "are taken with the new one; if nobody meant it to, two drivers may be publishing on one topic",
+        )
 
     def _check_stamp(self, stamp_ns: int) -> None:
         ahead_s = (stamp_ns - self._now_ns()) / 1e9
@@ -106,3 +127,8 @@ class Ingest:
                 f"image stamp is {-ahead_s:.3f} s behind the node's clock (input.max_age_s = {self._config.max_age_s}; "
                 "0 takes any age): is this a recording played without use_sim_time?",
             )
+
+
+def _short(model: CameraModel) -> str:
+    i = model.intrinsics
+    return f"{i.width} x {i.height}, f {i.fx:.1f} {i.fy:.1f}, c {i.cx:.1f} {i.cy:.1f}, D {list(model.distortion)}"

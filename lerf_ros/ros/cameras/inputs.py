@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Subscriptions of the camera: matches image, camera info and depth, and hands them to the mapping loop."""
+"""Subscriptions of the cameras: match image, camera info and depth of each, and hand them to the mapping loop."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
 from rclpy.event_handler import QoSMessageLostInfo, QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo
 
 from lerf_ros.config import InputConfig
 from lerf_ros.errors import MappingStoppedError
-from lerf_ros.ros.cameras.ingest import Frame, nanoseconds
-from lerf_ros.ros.cameras.sync import StampMatcher
+from lerf_ros.ros.cameras.frame import Picture
+from lerf_ros.ros.cameras.streams import CameraStreams, Topic, check_topics
 from lerf_ros.ros.site import Site
 
 
@@ -27,62 +28,77 @@ def camera_qos(config: InputConfig) -> QoSProfile:
 
 
 class CameraInputs:
-    """The part that receives images. Its callbacks match messages and enqueue them, nothing else."""
+    """The part that receives images. Its callbacks match messages and enqueue them, nothing else.
+
+    Raises:
+        ConfigError: two cameras name one topic.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._config = config = site.settings.now.input
-        streams = ["camera_info", "depth"] if config.use_depth else ["camera_info"]
-        self._matcher: StampMatcher[Image | CameraInfo] = StampMatcher(
-            "image", streams, int(config.sync_slop_s * 1e9), config.queue_depth
-        )
+        self._cameras = [CameraStreams(name, config) for name in config.camera_names]
+        check_topics(self._cameras, site.node)
         self._subscriptions: list[Subscription] = []
 
     @property
     def unmatched(self) -> Mapping[str, int]:
         """Images dropped because something of theirs did not come, by cause."""
-        return self._matcher.dropped
+        dropped: Counter[str] = Counter()
+        for camera in self._cameras:
+            dropped.update(camera.matcher.dropped)
+        return dropped
+
+    def rates(self) -> dict[str, float]:
+        """Return how many images a second each camera has sent lately, by its name (empty: the only one)."""
+        return {camera.camera: camera.rate.hz() for camera in self._cameras}
 
     def look(self) -> None:
         """Tell the self-check how matching goes."""
-        matcher = self._matcher
-        self._site.check.unmatched(sum(matcher.dropped.values()), matcher.matched, matcher.closest_miss_ns)
+        for camera in self._cameras:
+            matcher = camera.matcher
+            missed = {f"{camera.camera}/{name}".lstrip("/"): ns for name, ns in matcher.closest_miss_ns.items()}
+            self._site.check.unmatched(sum(matcher.dropped.values()), matcher.matched, missed)
 
     def activate(self) -> None:
         """Subscribe."""
-        topics = {"image": Image, "camera_info": CameraInfo} | ({"depth": Image} if self._config.use_depth else {})
-        for name, kind in topics.items():
-            events = SubscriptionEventCallbacks(
-                incompatible_qos=partial(self._on_qos_mismatch, name),
-                message_lost=partial(self._on_lost, name),
-            )
-            self._subscriptions.append(
-                self._site.node.create_subscription(
-                    kind, name, partial(self._on_message, name), camera_qos(self._config), event_callbacks=events
-                )
-            )
+        for camera in self._cameras:
+            for topic in camera.topics(self._site.node):
+                self._subscriptions.append(self._subscribe(camera, topic))
 
     def deactivate(self) -> None:
         """Unsubscribe."""
         for subscription in self._subscriptions:
             self._site.node.destroy_subscription(subscription)
         self._subscriptions.clear()
+        for camera in self._cameras:
+            camera.clear()
 
     def close(self) -> None:
         """Nothing is left of an inactive one."""
+
+    def _subscribe(self, camera: CameraStreams, topic: Topic) -> Subscription:
+        events = SubscriptionEventCallbacks(
+            incompatible_qos=partial(self._on_qos_mismatch, topic.name),
+            message_lost=partial(self._on_lost, topic.stream),
+        )
+        receive = partial(self._on_message, camera, topic.stream)
+        return self._site.node.create_subscription(
+            topic.kind, topic.name, receive, camera_qos(self._config), event_callbacks=events
+        )
 
     def _on_qos_mismatch(self, topic: str, event: QoSRequestedIncompatibleQoSInfo) -> None:
         name = self._site.node.resolve_topic_name(topic)
         self._site.check.qos_mismatch(name, QoSPolicyKind(event.last_policy_kind).name)
 
-    def _on_lost(self, topic: str, event: QoSMessageLostInfo) -> None:
-        self._site.loop.drop(f"{topic}_lost", event.total_count_change)
+    def _on_lost(self, stream: str, event: QoSMessageLostInfo) -> None:
+        self._site.loop.drop(f"{stream}_lost", event.total_count_change)
 
-    def _on_message(self, stream: str, message: Image | CameraInfo) -> None:
+    def _on_message(self, camera: CameraStreams, stream: str, message: Picture | CameraInfo) -> None:
         begin = time.perf_counter()
-        for parts in self._matcher.add(stream, nanoseconds(message.header.stamp), message):
+        for frame in camera.take(stream, message):
             try:
-                self._site.loop.submit(Frame(parts["image"], parts["camera_info"], parts.get("depth")))
+                self._site.loop.submit(frame)
             except MappingStoppedError:
                 self._site.loop.drop("mapping_stopped")
         self._site.loop.received_in(time.perf_counter() - begin)

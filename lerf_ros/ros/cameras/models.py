@@ -178,7 +178,7 @@ def _folded(model: CameraModel) -> Bool[np.ndarray, "H W"]:
     radius = np.hypot(x[None, :], y[:, None])
     r = np.linspace(0.0, float(radius.max()), RADIAL_STEPS)
     backwards = np.flatnonzero(np.diff(_radial(model, r)) <= 0)
-    return radius > (r[backwards[0]] if len(backwards) else np.inf)
+    return np.asarray(radius > (r[backwards[0]] if len(backwards) else np.inf))
 
 
 def _radial(model: CameraModel, r: Float64[np.ndarray, " N"]) -> Float64[np.ndarray, " N"]:

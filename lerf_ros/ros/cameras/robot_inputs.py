@@ -33,7 +33,7 @@ class RobotInputs:
             self._subscriptions.append(listen(String, DESCRIPTION, self._on_description, LATCHED))
         if source in ("auto", "mask"):
             qos = camera_qos(self._config)
-            for camera in ("",):
+            for camera in self._config.camera_names:
                 topic = self._filter.masks.topic(camera)
                 self._subscriptions.append(listen(Image, topic, partial(self._on_mask, camera), qos))
 

@@ -12,8 +12,9 @@ T = TypeVar("T")
 class StampMatcher(Generic[T]):
     """Matches a leading stream with others by stamp. Not locked: all its streams share one callback group.
 
-    A set is complete when every stream has a message within the slop of the leader's; the nearest is taken. A leader
-    that can no longer be completed (a stream it lacks has since gone past it, or too many newer leaders wait) is
+    A leader's partner in each stream is the message nearest in stamp, within the slop. It is taken at once where both
+    stamps are equal, else when the stream has reached the leader's time, as a nearer one may still be on its way. A
+    leader that can no longer be completed (a stream it lacks has since gone past it, or too many newer leaders wait) is
     dropped and counted under ``no_<stream>`` of the first stream it lacks. Each stream is expected in order of stamps;
     where time jumps back, matching goes on from there.
 
@@ -48,20 +49,30 @@ class StampMatcher(Generic[T]):
         (self._waiting if stream == self._leader else self._streams[stream]).append(arrived)
         complete = []
         while self._waiting:
-            leader = self._waiting[0]
+            leader, late = self._waiting[0], len(self._waiting) > self._size
             found = {name: self._nearest(name, leader.stamp_ns) for name in self._others}
             missing = [name for name, match in found.items() if match is None]
-            if not missing:
+            if not missing and (late or all(self._reached(name, leader.stamp_ns) for name in self._others)):
                 self._waiting.popleft()
                 self.matched += 1
                 partners = {name: match.message for name, match in found.items() if match is not None}
                 complete.append({self._leader: leader.message, **partners})
-            elif len(self._waiting) > self._size or any(self._is_past(name, leader) for name in missing):
+            elif late or any(self._is_past(name, leader) for name in missing):
                 self._waiting.popleft()
                 self._dropped[f"no_{missing[0]}"] += 1
             else:
                 break
         return complete
+
+    def clear(self) -> None:
+        """Forget all messages that wait; the counts stay."""
+        self._waiting.clear()
+        for entries in self._streams.values():
+            entries.clear()
+
+    def _reached(self, stream: str, stamp_ns: int) -> bool:
+        """Return whether nothing nearer to a stamp can come on a stream."""
+        return any(entry.stamp_ns >= stamp_ns for entry in self._streams[stream])
 
     def _nearest(self, stream: str, stamp_ns: int) -> "_Arrived[T] | None":
         entries = self._streams[stream]
