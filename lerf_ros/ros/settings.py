@@ -3,8 +3,9 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any, cast
 
-from lerf_ros.config import Config
+from lerf_ros.config import Config, InputConfig
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +20,10 @@ class Settings:
         self.now = config
         self._watchers: list[Callable[[Config], None]] = []
 
+    def live_input(self) -> InputConfig:
+        """Return the section `input` as it is at each look, for whoever keeps it."""
+        return cast(InputConfig, _LiveInput(self))
+
     def watch(self, tell: Callable[[Config], None]) -> None:
         """Have `tell(config)` called after each change, in the thread that changes it (the executor's)."""
         self._watchers.append(tell)
@@ -31,3 +36,13 @@ class Settings:
                 tell(config)
             except Exception:  # the others must hear of it all the same
                 _log.exception("a change of parameters was not taken in by %s", getattr(tell, "__qualname__", tell))
+
+
+class _LiveInput:
+    """Has the attributes of the section `input` in force."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._settings.now.input, name)
