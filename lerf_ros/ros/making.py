@@ -46,7 +46,7 @@ def make_site(node: LifecycleNode, config: Config) -> Site:
     check, poses, settings = SelfCheck(), pose_source(), Settings(config)
     camera_poses = CameraPoses(settings, poses)
     mapper = LerfMapper(config, encoder)
-    ingest = Ingest(config.input, camera_poses, now_ns, check)
+    ingest = Ingest(settings.live_input(), camera_poses, now_ns, check)
     loop: MappingLoop[Frame] = MappingLoop(
         mapper, ingest, config.runtime,
         first_answer=(config.query.min_keyframes, config.query.min_steps), now_ns=now_ns,
