@@ -5,8 +5,8 @@ Frames may be lost (`Mailbox` drops the oldest, counted); commands may not (`Com
 """
 
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
@@ -17,9 +17,17 @@ R = TypeVar("R")
 
 
 class Mailbox(Generic[T]):
-    """A bounded queue that drops its oldest item to take a new one."""
+    """A bounded queue that drops an old item to take a new one: the oldest of the source that has most waiting.
 
-    def __init__(self, size: int) -> None:
+    So a fast source drops its own, and never starves a slow one.
+
+    Args:
+        size: items held.
+        source_of: tells where an item comes from (default: all from one source).
+    """
+
+    def __init__(self, size: int, source_of: Callable[[T], Hashable] = lambda item: None) -> None:
+        self._source_of = source_of
         self._items: deque[T] = deque()
         self._size = size
         self._dropped = 0
@@ -35,8 +43,8 @@ class Mailbox(Generic[T]):
         with self._changed:
             if self._closed:
                 raise MappingStoppedError("the mapping loop is stopped and takes no more frames")
-            dropped = self._shorten_locked(self._size - 1)
             self._items.append(item)
+            dropped = self._shorten_locked(self._size)
             self._changed.notify()
             return dropped
 
@@ -47,7 +55,7 @@ class Mailbox(Generic[T]):
             return self._items.popleft() if self._items and not self._closed else None
 
     def resize(self, size: int) -> None:
-        """Hold so many items from now on; the oldest beyond that are dropped."""
+        """Hold so many items from now on; what is beyond that is dropped."""
         with self._changed:
             self._size = size
             self._shorten_locked(size)
@@ -77,10 +85,12 @@ class Mailbox(Generic[T]):
             return len(self._items)
 
     def _shorten_locked(self, size: int) -> int:
-        """Drop the oldest until `size` are left; return how many."""
+        """Drop until `size` are left; return how many."""
         dropped = max(0, len(self._items) - size)
         for _ in range(dropped):
-            self._items.popleft()
+            sources = [self._source_of(item) for item in self._items]
+            most = Counter(sources).most_common(1)[0][0]  # of equals, whose item is oldest
+            del self._items[sources.index(most)]
         self._dropped += dropped
         return dropped
 

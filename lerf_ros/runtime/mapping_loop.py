@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -42,6 +42,7 @@ class MappingLoop(Generic[T]):
         to_posed_image: turns a submitted item into a posed image in the encoder thread; it may wait (for a transform),
             and raises InputError for what cannot be used, which is then counted under its cause.
         config: queue size, time-outs, threads, budget.
+        source_of: tells which camera an item is of; a fast one then drops its own, not those of a slow one.
         first_answer: keyframes and steps from which queries are answered; the first such map is published at once.
         now_ns: the clock of the images' stamps, for latencies.
     """
@@ -52,12 +53,13 @@ class MappingLoop(Generic[T]):
         to_posed_image: Callable[[T], "PosedImage"],
         config: RuntimeConfig,
         *,
+        source_of: Callable[[T], Hashable] = lambda item: None,
         first_answer: tuple[int, int] = (1, 1),
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._mapper = mapper
         self._config = config
-        self._mailbox: Mailbox[T] = Mailbox(config.mailbox_size)
+        self._mailbox: Mailbox[T] = Mailbox(config.mailbox_size, source_of)
         self._commands = CommandQueue()
         self._share = CpuShare(config.threads)
         self._counters = LoopCounters()

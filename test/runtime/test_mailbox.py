@@ -124,3 +124,29 @@ def test_cpu_share(threads: int, alone: int, encoder: int, trainer: int) -> None
     assert share.trainer(busy=True) == alone
     share.trainer(busy=False)
     assert share.encoder(busy=True) == alone
+
+
+def test_a_fast_source_drops_its_own_and_starves_no_other() -> None:
+    box: Mailbox[tuple[str, int]] = Mailbox(4, source_of=lambda item: item[0])
+    box.put(("slow", 0))
+    dropped = sum(box.put(("fast", n)) for n in range(100))
+    assert dropped == box.dropped == 97
+    assert box.put(("slow", 1)) == 1, "room is made by the one that takes most"
+    assert [box.get(0) for _ in range(4)] == [("slow", 0), ("fast", 98), ("fast", 99), ("slow", 1)]
+
+
+def test_more_sources_than_room_take_turns() -> None:
+    box: Mailbox[str] = Mailbox(2, source_of=lambda item: item)
+    for item in "abcabc":
+        box.put(item)
+    assert [box.get(0), box.get(0)] == ["b", "c"]
+    assert box.dropped == 4
+
+
+def test_a_shorter_queue_drops_of_the_source_that_has_most() -> None:
+    box: Mailbox[str] = Mailbox(5, source_of=lambda item: item[0])
+    for item in ("a1", "b1", "b2", "b3", "a2"):
+        box.put(item)
+    box.resize(3)
+    assert [box.get(0) for _ in range(3)] == ["b2", "b3", "a2"]
+    assert box.dropped == 2
