@@ -47,8 +47,9 @@ lint: install  ## ruff and mypy --strict
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-config: install  ## write config/lerf.yaml anew from lerf_ros/config
+config: install  ## write config/lerf.yaml and docs/parameters.md anew from lerf_ros/config
 	$(PY) scripts/parameter_file > config/lerf.yaml
+	$(PY) scripts/parameter_page > docs/parameters.md
 
 clean:  ## remove what building and testing made (not .venv, .venv-peers, out)
 	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -41,6 +41,18 @@ def test_the_parameter_file_is_what_the_configuration_declares() -> None:
     assert from_dict(yaml.safe_load(written.stdout)["/**/lerf"]["ros__parameters"]) == Config()
 
 
+def test_the_reference_page_is_what_the_configuration_declares() -> None:
+    written = subprocess.run(
+        [sys.executable, ROOT / "scripts/parameter_page"], capture_output=True, text=True, check=True
+    )
+    assert (ROOT / "docs" / "parameters.md").read_text() == written.stdout, "run `make config`"
+    rows = {line.split("`")[1]: line for line in written.stdout.splitlines() if line.startswith("| `")}
+    assert list(rows) == [o.key for o in options()]
+    for opt in options():
+        assert f"| {opt.when} |" in rows[opt.key]
+        assert len(rows[opt.key].replace("\\|", "").split("|")) == 9, "seven columns"
+
+
 @pytest.mark.usefixtures("ros")
 def test_every_option_is_declared_with_its_default_description_and_range() -> None:
     with node() as made:
@@ -81,6 +93,10 @@ def test_given_values_reach_the_configuration_and_the_declaration() -> None:
         ({"input__pose_source": "gps"}, "must be one of tf, pose"),
         ({"query__top_fraction": float("nan")}, "not finite"),
         ({"workspace__min_m": [5.0, 5.0, 5.0]}, "workspace.min_m"),
+        ({"workspace__min_m": ["a", "b", "c"]}, "must be a list of float"),
+        ({"input__cameras": [1, 2]}, "must be a list of str"),
+        ({"input__cameras": "wrist"}, r"must be of type str\[\]"),
+        ({"outputs__prompts": [f"thing {n}" for n in range(200)]}, "200 phrases are more than"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_remedy(overrides: dict[str, object], text: str) -> None:
@@ -88,3 +104,18 @@ def test_what_cannot_be_is_refused_with_its_remedy(overrides: dict[str, object],
         params.declare(made)
 
 
+
+
+@pytest.mark.usefixtures("ros")
+@pytest.mark.parametrize("kind", [Parameter.Type.NOT_SET, Parameter.Type.BYTE_ARRAY, Parameter.Type.STRING_ARRAY])
+def test_an_empty_list_of_strings_is_one_whatever_ros_takes_it_for(kind: Parameter.Type) -> None:
+    given = Parameter("input.cameras", kind, None if kind == Parameter.Type.NOT_SET else [])
+    made = rclpy.create_node("params", parameter_overrides=[given])
+    try:
+        assert params.declare(made).input.cameras == ()
+        declared = made.get_parameter("input.cameras")
+        assert declared.type_ == Parameter.Type.STRING_ARRAY
+        assert list(declared.value) == []
+        assert made.describe_parameter("input.cameras").type == ParameterType.PARAMETER_STRING_ARRAY
+    finally:
+        made.destroy_node()
