@@ -9,6 +9,9 @@ from jaxtyping import Float32, Float64, UInt8
 from numba import njit
 
 from lerf_ros.core.geometry import Intrinsics, invert
+from lerf_ros.core.keyframes import PosedImage
+from lerf_ros.core.standing import Relevancy
+from lerf_ros.core.surface import SurfaceMap
 
 FILL: Final = 1.5
 """Splat diameter / projected voxel: neighbours overlap, so that what lies behind a surface does not show through."""
@@ -27,6 +30,9 @@ GREY: Final = 0.75
 
 STRONGEST: Final = 0.8
 """Heat hides the image by this much at most: what glows can still be recognised."""
+
+SPECKS_PX: Final = 5
+"""Side of the median that takes out what single wrong depths (at edges, mostly) leave behind."""
 
 _WARM: Final = 0.25
 """Heat from which the overlay is at its strongest."""
@@ -86,7 +92,19 @@ def colours(heat: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W 3"]:
     """Return the colour (0 to 255) of heat in [0, 1]: inferno, without its black beginning, which would pass for shade.
     """
     index = np.rint(255 * (0.25 + 0.75 * np.clip(heat, 0, 1))).astype(np.uint8)
-    return cv2.applyColorMap(index, cv2.COLORMAP_INFERNO)[..., ::-1].astype(np.float32)
+    return np.asarray(cv2.applyColorMap(index, cv2.COLORMAP_INFERNO)[..., ::-1], np.float32)
+
+
+def live_heat(image: PosedImage, surface: SurfaceMap, found: Relevancy) -> Float32[np.ndarray, "H W"]:
+    """Return the heat of a phrase in each pixel, where the image shows the map's surface and not the robot itself."""
+    values = np.zeros(len(surface), np.float32)
+    values[found.rows] = heat_of(found.values, found.probability)
+    depth_m, heat = splatted(surface.points, values, surface.voxel_m, image.intrinsics, image.T_world_cam)
+    if image.depth_m is not None:
+        heat = only_where(heat, depth_m, image.depth_m)
+    if image.mask is not None:
+        heat = np.where(image.mask, heat, np.float32(0))
+    return np.asarray(cv2.medianBlur(heat, SPECKS_PX), np.float32)
 
 
 @njit(nogil=True, cache=True)

@@ -13,7 +13,7 @@ from lerf_ros.ros.cameras.ingest import Frame, Ingest
 from lerf_ros.ros.cameras.inputs import CameraInputs
 from lerf_ros.ros.cameras.robot_inputs import RobotInputs
 from lerf_ros.ros.clock_watch import ClockWatch
-from lerf_ros.ros.outputs.heartbeat import Heartbeat
+from lerf_ros.ros.outputs.offered import make_outputs
 from lerf_ros.ros.outputs.tally import QueryTally
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.poses.inputs import PoseInputs
@@ -61,5 +61,5 @@ def make_parts(site: Site) -> Iterator[Part]:
     yield Services(site)
     cameras = CameraInputs(site)
     yield cameras
-    yield Heartbeat(site, cameras)
+    yield from make_outputs(site, cameras)
     yield ClockWatch(site)

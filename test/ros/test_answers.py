@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from lerf_ros.core.extent import Extent
@@ -11,7 +12,7 @@ from lerf_ros.core.grasp import GraspCandidate
 from lerf_ros.core.request import Instance, PromptAnswer, Status
 from lerf_ros.msg import QueryResult
 from lerf_ros.ros.outputs.answers import result_message
-from lerf_ros.ros.outputs.clouds import cloud_arrays, cloud_message
+from lerf_ros.ros.outputs.clouds import cloud_arrays, cloud_fields, cloud_message
 from lerf_ros.ros.poses.listeners import matrix_from_pose
 
 POINTS = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
@@ -30,6 +31,21 @@ def test_cloud_layout_is_the_one_rviz_and_pcl_read() -> None:
     raw = bytes(cloud.data)
     assert raw[12:16] == bytes([1, 128, 255, 0]), "little endian 0x00rrggbb"
     np.testing.assert_array_equal(np.frombuffer(raw[20:32], "<f4"), POINTS[1])
+
+
+def test_a_cloud_has_the_fields_it_was_given_values_for() -> None:
+    scales = np.array([0.1, 0.2], np.float32)
+    assert [f.name for f in cloud_message(Header(), POINTS, COLOURS).fields] == ["x", "y", "z", "rgb"]
+    cloud = cloud_message(Header(), POINTS, COLOURS, RELEVANCY, scales)
+    assert [(f.name, f.offset) for f in cloud.fields] == [
+        ("x", 0), ("y", 4), ("z", 8), ("rgb", 12), ("relevancy", 16), ("scale", 20),
+    ]  # fmt: skip
+    assert (cloud.point_step, cloud.row_step, len(cloud.data)) == (24, 48, 48)
+    fields = cloud_fields(cloud)
+    np.testing.assert_array_equal(fields["y"], POINTS[:, 1])
+    np.testing.assert_array_equal(fields["scale"], scales)
+    np.testing.assert_array_equal(cloud_arrays(cloud)[1], COLOURS)
+    assert [len(part) for part in cloud_arrays(PointCloud2())] == [0, 0, 0]
 
 
 def test_cloud_round_trip() -> None:

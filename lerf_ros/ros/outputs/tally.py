@@ -23,7 +23,6 @@ class QueryStats:
         refused: held something that cannot be asked.
         failed: the node failed while answering.
         p50_s, p95_s: time an answer took, of the last few hundred, seconds.
-        last_phrase: the first phrase of the last query that could be asked; "" before the first.
         refusal: why the last one was refused, if that was within the last minute; else "".
         failure: the same of the last failure.
     """
@@ -33,7 +32,6 @@ class QueryStats:
     failed: int
     p50_s: float
     p95_s: float
-    last_phrase: str
     refusal: str
     failure: str
 
@@ -65,6 +63,11 @@ class QueryTally:
             if refused:
                 self._refused, self._refusal = self._refused + 1, (refused[0], now)
 
+    @property
+    def last_phrase(self) -> str:
+        """The first phrase of the last query that could be asked; "" before the first."""
+        return self._last_phrase
+
     def read(self) -> QueryStats:
         """Return a frozen copy."""
         since = time.monotonic() - LATELY_S
@@ -72,7 +75,7 @@ class QueryTally:
             seconds = sorted(self._seconds)
             return QueryStats(
                 self._count, self._refused, self._failed, _share(seconds, 0.5), _share(seconds, 0.95),
-                self._last_phrase, _if_after(self._refusal, since), _if_after(self._failure, since),
+                _if_after(self._refusal, since), _if_after(self._failure, since),
             )  # fmt: skip
 
 

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that works out what is published, so that neither the executor nor a query ever waits for a picture."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from rclpy.exceptions import InvalidHandle
+from rclpy.impl.implementation_singleton import rclpy_implementation
+
+RCLError: type[Exception] = rclpy_implementation.RCLError
+JOIN_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class OutputWorker:
+    """Runs jobs by name, one at a time: of a name that waits, only the newest job is run.
+
+    After each job it rests as long as the job took this thread's CPU: it never has more than half a core. A part, so
+    that the node can end it; closed after all parts that give it jobs.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Callable[[], None]] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="lerf-outputs", daemon=True)
+        self._thread.start()
+
+    def ask(self, name: str, job: Callable[[], None]) -> None:
+        """Have `job` run soon, in place of one of that name that still waits (and in its place in the queue)."""
+        with self._changed:
+            self._jobs[name] = job
+            self._changed.notify_all()
+
+    def activate(self) -> None:
+        """Nothing to begin."""
+
+    def deactivate(self) -> None:
+        """Nothing to stop: the map still answers, and so do its pictures."""
+
+    def close(self) -> None:
+        """Drop what waits, end the thread."""
+        with self._changed:
+            self._closed = True
+            self._jobs.clear()
+            self._changed.notify_all()
+        self._thread.join(JOIN_S)
+
+    def _run(self) -> None:
+        while (next_job := self._next()) is not None:
+            name, job = next_job
+            begin = time.thread_time()
+            try:
+                job()
+            except (RCLError, InvalidHandle):
+                _log.debug("%s was not published: its topic is gone", name)
+            except Exception:
+                _log.exception("%s could not be made", name)
+            self._rest(time.thread_time() - begin)
+
+    def _next(self) -> tuple[str, Callable[[], None]] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._jobs)
+            if self._closed:
+                return None
+            name = next(iter(self._jobs))
+            return name, self._jobs.pop(name)
+
+    def _rest(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, seconds)
