@@ -149,6 +149,11 @@ class FieldView:
         weights = rendering.render_weights(density.view(len(points), -1), lengths).numpy()
         return np.asarray(weights[:, np.abs(steps) <= STOP_NEAR].sum(axis=1), np.float32)
 
+    @torch.no_grad()
+    def density(self, points: Float32[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
+        """Return the learned density at world points, 1/m."""
+        return self._radiance.field.density_features(torch.from_numpy(points))[0].numpy()
+
     def render(self, image: PosedImage, corrected: bool) -> Rendering:
         """Render the view of an image, with or without the corrections interpolated to its stamp."""
         rows = []

@@ -6,6 +6,8 @@
         surface.safetensors    points, normals, colours, views, last_seen_ns
         language.safetensors   scales_m, rows, basis (version 1: embeddings in full instead)
         weights.safetensors    the fields
+        cells.safetensors      what the surface is fused from                       } since version 3: training goes
+        keyframes/000000.safetensors ...  see `keyframe_files`; or none             } on from these
 """
 
 import hashlib
@@ -26,14 +28,17 @@ from safetensors.torch import load_file, save_file
 
 from lerf_ros.config import Config, to_flat
 from lerf_ros.core.encoders import ImageTextEncoder
+from lerf_ros.core.keyframe_files import from_tensors, to_tensors
+from lerf_ros.core.restoring import TrainingState
 from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
 from lerf_ros.core.surface import SurfaceMap
 from lerf_ros.errors import MapFileError
 
 FORMAT = "lerf_ros map"
-VERSION = 2
+VERSION = 3
 METADATA = "metadata.json"
 PARTS = ("surface", "language", "weights")
+CELLS, KEYFRAMES = "cells", "keyframes/"
 _SURFACE = {
     "points": ("f4", 3), "normals": ("f4", 3), "colours": ("u1", 3), "views": ("i4", 0), "last_seen_ns": ("i8", 0),
 }  # fmt: skip
@@ -51,6 +56,8 @@ class MapInfo:
         voxel_m: spacing of its surface points.
         config: the flat configuration it was made with.
         sha256: of each part, by name.
+        version: of the format.
+        keyframe_step: training step of the last keyframe.
     """
 
     step: int
@@ -63,6 +70,13 @@ class MapInfo:
     voxel_m: float
     config: Mapping[str, Any]
     sha256: Mapping[str, str]
+    version: int = VERSION
+    keyframe_step: int = 0
+
+    @property
+    def kept(self) -> list[str]:
+        """Names of the parts that hold a keyframe each, oldest first."""
+        return sorted(name for name in self.sha256 if name.startswith(KEYFRAMES))
 
 
 def map_path(folder: Path, name: str) -> Path:
@@ -76,8 +90,10 @@ def map_path(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def save_map(snapshot: FieldSnapshot, path: Path, config: Config) -> None:
+def save_map(snapshot: FieldSnapshot, path: Path, config: Config, state: TrainingState | None = None) -> None:
     """Write the snapshot to the folder `path`; a map already there is replaced (by two renames).
+
+    With `state`, of the same moment, training can go on from it.
 
     Raises:
         MapFileError: `path` holds something that is no map, or it cannot be written.
@@ -88,7 +104,7 @@ def save_map(snapshot: FieldSnapshot, path: Path, config: Config) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         try:
-            _write(snapshot, scratch, config)
+            _write(snapshot, scratch, config, state or TrainingState(keyframe_step=snapshot.step))
             _swap(scratch, path)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -122,6 +138,24 @@ def load_map(path: Path, encoder: ImageTextEncoder | None, frame_id: str = "") -
     )  # fmt: skip
 
 
+def load_state(path: Path) -> TrainingState:
+    """Read what training goes on from; maps of versions 1 and 2, and some of 3, hold no keyframes.
+
+    Raises:
+        MapFileError: as `load_map`.
+    """
+    info = read_info(path)
+    cells: dict[str, np.ndarray] = {}
+    if CELLS in info.sha256:
+        cells = {k: v.numpy() for k, v in _read_part(path / f"{CELLS}.safetensors", info.sha256[CELLS]).items()}
+        shapes = {"keys": (info.points,), "sums": (info.points, 10), "marks": (info.points, 4), "frames": (1,)}
+        if {name: values.shape for name, values in cells.items()} != shapes:
+            raise MapFileError(f"map {path}: {CELLS}.safetensors does not fit its surface")
+    files = [(path / f"{name}.safetensors", info.sha256[name]) for name in info.kept]
+    frames = tuple(from_tensors(_read_part(*each), k, str(each[0])) for k, each in enumerate(files))
+    return TrainingState(cells, frames, info.keyframe_step)
+
+
 def read_info(path: Path) -> MapInfo:
     """Read a map's metadata only.
 
@@ -142,7 +176,8 @@ def read_info(path: Path) -> MapInfo:
     if not isinstance(version, int) or version > VERSION:
         raise MapFileError(f"map {path} has version {version}, this program reads up to {VERSION}: update it")
     try:
-        info = MapInfo(**{name: kind(data[name]) for name, kind in _FIELDS.items()})
+        info = MapInfo(**{name: kind(data[name]) for name, kind in _FIELDS.items()}, version=version,
+                       keyframe_step=int(data.get("keyframe_step", data["step"])))
     except (KeyError, TypeError, ValueError) as error:
         raise MapFileError(f"{path / METADATA} is damaged: {error!r}") from error
     if missing := set(PARTS) - set(info.sha256):
@@ -156,7 +191,7 @@ _FIELDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _write(snapshot: FieldSnapshot, folder: Path, config: Config) -> None:
+def _write(snapshot: FieldSnapshot, folder: Path, config: Config, state: TrainingState) -> None:
     surface, language = snapshot.surface, snapshot.language
     tensors = {
         "surface": {name: torch.from_numpy(np.ascontiguousarray(getattr(surface, name))) for name in _SURFACE},
@@ -164,17 +199,25 @@ def _write(snapshot: FieldSnapshot, folder: Path, config: Config) -> None:
         | ({} if language.basis is None else {"basis": language.basis.contiguous()}),
         "weights": {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in snapshot.weights.items()},
     }
+    if state.cells:
+        tensors[CELLS] = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in state.cells.items()}
     for name, values in tensors.items():
         save_file(values, folder / f"{name}.safetensors")
+    kept = [f"{KEYFRAMES}{k:06d}" for k in range(len(state.keyframes))]
+    if kept:
+        (folder / KEYFRAMES).mkdir()
+    for name, frame in zip(kept, state.keyframes, strict=True):  # one at a time: they are most of a map
+        save_file(to_tensors(frame), folder / f"{name}.safetensors")
     metadata = {
         "format": FORMAT, "version": VERSION, "step": snapshot.step, "keyframes": snapshot.keyframes,
         "points": len(surface), "stamp_ns": snapshot.stamp_ns, "frame_id": snapshot.frame_id,
         "encoder_name": snapshot.encoder_name, "encoder_sha256": snapshot.encoder_sha256,
         "voxel_m": surface.voxel_m, "config": to_flat(config),
-        "sha256": {name: _sha256(folder / f"{name}.safetensors") for name in PARTS},
+        "keyframe_step": state.keyframe_step,
+        "sha256": {name: _sha256(folder / f"{name}.safetensors") for name in (*tensors, *kept)},
     }  # fmt: skip
     (folder / METADATA).write_text(json.dumps(metadata, indent=1), "utf-8")
-    for file in (*folder.iterdir(), folder):
+    for file in (*folder.rglob("*"), folder):
         _sync(file)
 
 

@@ -21,6 +21,7 @@ from lerf_ros.core.refresh import LanguageRefresher
 from lerf_ros.core.regulariser import load_regulariser
 from lerf_ros.core.relevancy import CANONICAL
 from lerf_ros.core.rendered_surface import RenderedSurface
+from lerf_ros.core.restoring import Restored, TrainingState, restore, state_of
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.core.surface import SurfaceBuilder, SurfaceMap
 from lerf_ros.core.trainer import StepReport, Trainer
@@ -52,15 +53,19 @@ class LerfMapper:
         self.store = KeyframeStore(config.keyframes.max_count)
         self._gate = MotionGate(config.keyframes)
         self._ids = itertools.count()
-        self._start()
+        self._start(Trainer(config, *self.widths), SurfaceBuilder(config.surface, config.workspace))
 
-    def _start(self) -> None:
-        self.trainer = Trainer(
-            self.config,
+    @property
+    def widths(self) -> tuple[int | None, int | None]:
+        """Width of embeddings and of patch features that are trained on; None: they are not."""
+        return (
             None if self.encoder is None else self.encoder.embed_dim,
             None if self._regulariser is None else self._regulariser.dim,
         )
-        self._surface = SurfaceBuilder(self.config.surface, self.config.workspace)
+
+    def _start(self, trainer: Trainer, surface: SurfaceBuilder) -> None:
+        self.trainer = trainer
+        self._surface = surface
         self._built: SurfaceMap | None = None
         self._refresher = self._new_refresher()
         self._added_at = 0  # training steps
@@ -68,6 +73,7 @@ class LerfMapper:
         self._forgotten: list[Place] = []
         self._edits = 0
         self._published: tuple[object, FieldSnapshot] | None = None
+        self._before = (0, 0)  # keyframes that were not loaded with the map, and the newest stamp of a loaded one
 
     def _new_refresher(self) -> LanguageRefresher | None:
         language = self.trainer.language
@@ -140,19 +146,18 @@ class LerfMapper:
         It is the last one itself if nothing was learned or changed since; None before the first keyframe.
         """
         frames = self.store.view()
-        rested = self.step_count - self._added_at >= self.config.runtime.idle_steps
-        state = (self.step_count, self.store.version, self._edits, rested)
+        rested, state = self._rested(), self._state()
         if self._published is not None and self._published[0] == state:
             return self._published[1]
-        if not frames or self.encoder is None or self._refresher is None:
+        if not self.has_map or self.encoder is None or self._refresher is None:
             return None
         self._rendered.fuse(frames, self._surface, self.trainer.radiance, self.config.surface.min_views)
         surface = self._build_surface()
         snapshot = FieldSnapshot(
             step=self.step_count,
-            stamp_ns=max(frame.image.stamp_ns for frame in frames),
+            stamp_ns=max([self._before[1], *(frame.image.stamp_ns for frame in frames)]),
             frame_id=self.config.input.world_frame,
-            keyframes=len(frames),
+            keyframes=self._before[0] + len(frames),
             surface=surface,
             language=self._refresher.refresh(surface.points, surface.voxel_m, everything=rested),
             encoder_name=self.encoder.name,
@@ -162,6 +167,13 @@ class LerfMapper:
         search.prepare(snapshot, self.encoder, self.config)
         self._published = (state, snapshot)
         return snapshot
+
+    def _rested(self) -> bool:
+        return self.step_count - self._added_at >= self.config.runtime.idle_steps
+
+    def _state(self) -> tuple[object, ...]:
+        """Return what changes whenever a new snapshot would differ from the last."""
+        return self.step_count, self.store.version, self._edits, self._rested()
 
     def _build_surface(self) -> SurfaceMap:
         """Return the surface fused so far: the last snapshot's own if it has not changed, so that its things are kept.
@@ -176,12 +188,39 @@ class LerfMapper:
         """Return a copy of all that was learned, by name: see `core.weights`."""
         return weights_of(self.trainer, self.store.view())
 
+    def training_state(self, keyframes: bool = True) -> TrainingState:
+        """Return a copy of what training would go on from after now, with or without keyframes."""
+        return state_of(self.trainer, self._surface, self.store.view() if keyframes else (), self._added_at)
+
+    def restore(self, snapshot: FieldSnapshot, state: TrainingState) -> Restored:
+        """Make a saved map ready for `adopt`, beside the one in use. Safe to call from any thread.
+
+        Raises:
+            MapFileError: it does not fit this configuration.
+        """
+        kept = (replace(k, keyframe=replace(k.keyframe, id=next(self._ids))) for k in state.keyframes)
+        return restore(snapshot, replace(state, keyframes=tuple(kept)), self.config, *self.widths)
+
+    def adopt(self, restored: Restored) -> None:
+        """Go on from a saved map; what there was is forgotten."""
+        snapshot, frames = restored.snapshot, restored.state.keyframes
+        self.close()
+        self.store.clear()
+        self._gate.reset()
+        self._start(restored.trainer, restored.surface)
+        for kept in frames:
+            self.store.add(kept.keyframe.without_embeddings())
+        self._added_at = restored.state.keyframe_step
+        self._built = snapshot.surface
+        self._before = (0 if frames else snapshot.keyframes, snapshot.stamp_ns)
+        self._published = (self._state(), snapshot)
+
     def reset(self) -> None:
         """Forget everything learned and all keyframes."""
         self.store.clear()
         self._gate.reset()
         self.close()
-        self._start()
+        self._start(Trainer(self.config, *self.widths), SurfaceBuilder(self.config.surface, self.config.workspace))
 
     def reconfigure(self, config: Config) -> None:
         """Go by `config` from now on in all that does not shape the map: distances of keyframes, views, answers."""
@@ -206,6 +245,16 @@ class LerfMapper:
     def keyframe_count(self) -> int:
         """Keyframes in the map."""
         return len(self.store.view())
+
+    @property
+    def has_map(self) -> bool:
+        """Whether there is a keyframe, or was one in the map that was loaded."""
+        return bool(self._before[0] or self.store.view())
+
+    @property
+    def keyframe_step(self) -> int:
+        """Training step at which the last keyframe came."""
+        return self._added_at
 
     @property
     def step_count(self) -> int:

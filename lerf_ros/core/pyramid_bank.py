@@ -4,7 +4,7 @@
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float16, Float32, Int64
 from numba import njit
 
 from lerf_ros.core.pyramid import FeaturePyramid
@@ -44,6 +44,15 @@ class PyramidBank:
             KeyError: no such keyframe.
         """
         return self._slots[keyframe_id]
+
+    def features(self, keyframe_id: int) -> Float16[np.ndarray, "T D"]:
+        """Return a copy of a keyframe's embeddings.
+
+        Raises:
+            KeyError: no such keyframe.
+        """
+        row, count = self._rows[self._slots[keyframe_id]]
+        return self._features[row : row + count].copy()
 
     def add(self, keyframe_id: int, pyramid: FeaturePyramid) -> int:
         """Copy a pyramid in and return its slot.

@@ -5,6 +5,7 @@ Each voxel keeps weighted sums of position, colour and normal of the samples tha
 keyframes that saw it (LERF's visibility filter needs that). Near samples weigh more, and so do frontal ones.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,6 +110,21 @@ class SurfaceBuilder:
             voxel_m=self._voxel,
         )
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Return a copy of what `resume` goes on from: cells by name, and the number of keyframes fused."""
+        cells, count = self._cells, self._cells.count
+        arrays = {name: getattr(cells, name)[:count].copy() for name in ("keys", "sums", "marks")}
+        return arrays | {"frames": np.array([self._frames], np.int64)}
+
+    def resume(self, state: Mapping[str, np.ndarray], voxel_m: float) -> None:
+        """Go on from a `state` with cells of that size (metres); without keys, cells are found by their points."""
+        count = len(state["sums"])
+        old = Cells(max(count, 1024))
+        old.count, self._voxel, self._frames = count, voxel_m, int(state["frames"][0])
+        for name in state.keys() & {"keys", "sums", "marks"}:
+            getattr(old, name)[:count] = state[name]
+        self._cells = old.kept(np.ones(count, bool)) if "keys" in state else self._merged(old)
+
     def forget(self, low: Float[np.ndarray, " 3"], high: Float[np.ndarray, " 3"]) -> int:
         """Drop the points inside a box (metres, world); return how many there were."""
         cells = self._cells
@@ -120,11 +136,14 @@ class SurfaceBuilder:
 
     def _coarsen(self) -> None:
         """Merge cells into larger ones, so many that `max_points` should hold (points of a surface ~ 1 / voxel^2)."""
-        old = self._cells
-        self._voxel *= max(1.05, 1.05 * float(np.sqrt(old.count / self._config.max_points)))
-        new = Cells(old.count)
+        self._voxel *= max(1.05, 1.05 * float(np.sqrt(self._cells.count / self._config.max_points)))
+        self._cells = self._merged(self._cells)
+
+    def _merged(self, old: Cells) -> Cells:
+        """Return cells of the present size with all that is in others."""
+        new = Cells(max(old.count, 1024))
         box = np.concatenate([self._low, self._high])
         new.count = fusion.merge(
             old.count, old.sums, old.marks, box, self._voxel, new.table, new.keys, new.sums, new.marks
         )
-        self._cells = new
+        return new

@@ -61,17 +61,19 @@ class Trainer:
         self._free = list(range(config.keyframes.max_count + 1))  # one more: a new one is added before one leaves
         self.steps = 0
 
-    def add(self, keyframe: Keyframe) -> None:
-        """Give a keyframe its exposure row and its place in the pyramid bank.
+    def add(self, keyframe: Keyframe, slot: int | None = None) -> None:
+        """Give a keyframe its exposure row (`slot`; None: a free one) and its place in the pyramid bank.
 
         Raises:
-            ValueError: its features are not those that are trained on.
+            ValueError: its features are not those that are trained on, or the slot is taken.
         """
         if self._patch_dim is not None and (keyframe.patches is None or keyframe.patches.shape[2] != self._patch_dim):
             raise ValueError(f"keyframe {keyframe.id} has no patch features of width {self._patch_dim}")
+        if slot is not None and slot not in self._free:
+            raise ValueError(f"there is no free slot {slot} for keyframe {keyframe.id}")
         if self.language is not None and keyframe.pyramid is not None:
             self.language.bank.add(keyframe.id, keyframe.pyramid)
-        self._slots[keyframe.id] = self._free.pop(0)
+        self._slots[keyframe.id] = self._free.pop(0 if slot is None else self._free.index(slot))
 
     def remove(self, keyframe: Keyframe) -> None:
         """Forget an evicted keyframe; what was learned from it stays until others overwrite it."""
