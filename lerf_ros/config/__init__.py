@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lerf_ros.config.answers import GraspConfig, QueryConfig, ViewsConfig
+from lerf_ros.config.change import ChangeConfig
 from lerf_ros.config.inputs import InputConfig, KeyframeConfig, WorkspaceConfig
 from lerf_ros.config.method import EncoderConfig, FieldConfig, PyramidConfig, SurfaceConfig, TrainConfig
 from lerf_ros.config.outputs import OutputsConfig, check_prompts
@@ -19,6 +20,7 @@ from lerf_ros.errors import ConfigError
 from lerf_ros.options import Option, Value, flattened, leaf, replaced, tree_options
 
 __all__ = [
+    "ChangeConfig",
     "Config",
     "EncoderConfig",
     "FieldConfig",
@@ -53,6 +55,7 @@ class Config:
     field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     surface: SurfaceConfig = dataclasses.field(default_factory=SurfaceConfig)
+    change: ChangeConfig = dataclasses.field(default_factory=ChangeConfig)
     query: QueryConfig = dataclasses.field(default_factory=QueryConfig)
     grasp: GraspConfig = dataclasses.field(default_factory=GraspConfig)
     views: ViewsConfig = dataclasses.field(default_factory=ViewsConfig)

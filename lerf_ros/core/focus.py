@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lerf_ros.core.geometry import invert, transform_points
-from lerf_ros.core.keyframes import KeptImage, Keyframe
+from lerf_ros.core.keyframes import KeptImage, Keyframe, PosedImage
 
 NEAREST_M = 0.05
 MIN_SIDE_PX = 4
@@ -27,9 +27,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Window:
-    """The pixels of a keyframe that may show a box: (u, v) from `low_px` to below `high_px`."""
+    """The pixels of a keyframe that may show a place: (u, v) from `low_px` to below `high_px`."""
 
     frame: Keyframe
+    place: Place
     low_px: tuple[int, int]
     high_px: tuple[int, int]
 
@@ -41,12 +42,12 @@ def windows(frames: Sequence[Keyframe], places: Iterable[Place]) -> tuple[Window
         if frame.image.stamp_ns > place.since_ns:
             bounds = pixel_bounds(frame.image, place.low, place.high)
             if bounds is not None:
-                found.append(Window(frame, *bounds))
+                found.append(Window(frame, place, *bounds))
     return tuple(found)
 
 
 def pixel_bounds(
-    image: KeptImage, low: Sequence[float], high: Sequence[float]
+    image: KeptImage | PosedImage, low: Sequence[float], high: Sequence[float]
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """Return the upright rectangle of pixels around a box, None if the camera does not have it in view.
 

@@ -4,7 +4,7 @@
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 from numba import njit
 
 SHIFT = 0.37
@@ -14,10 +14,17 @@ MAX_TILT = 5.7
 """Tangent of the largest angle (80 degrees) between the normal and the line of sight."""
 
 
+CREATED, DOUBT, SINCE, REGION, WEAKLY, MASKED, TESTED = range(7)
+"""Columns of `Cells.notes`: stamp of the first frame; how many frames in a row contradict the cell, in 1/1000; stamp of
+the first of them; number of the changed region it is of (negative: it appeared there); last seen weakly through at;
+masked out of old keyframes; compared with what older ones saw. 0 = none, never."""
+
+
 class Cells:
     """An open-addressing hash table of voxels and what was summed up in each.
 
     sums: weight, position (3), colour (3), normal (3). marks: views, last frame, last stamp, bits of the frames seen.
+    notes: what the watch for changes knows of each.
     """
 
     def __init__(self, rows: int) -> None:
@@ -27,6 +34,27 @@ class Cells:
         self.keys: Int64[np.ndarray, " R"] = np.zeros(rows, np.int64)
         self.sums: Float64[np.ndarray, "R 10"] = np.zeros((rows, 10))
         self.marks: Int64[np.ndarray, "R 4"] = np.zeros((rows, 4), np.int64)
+        self.notes: Int64[np.ndarray, "R 7"] = np.zeros((rows, 7), np.int64)
+
+    def points(self) -> Float32[np.ndarray, "N 3"]:
+        """Return the mean position of each, metres."""
+        return np.asarray(self.sums[: self.count, 1:4] / self._weight(), np.float32)
+
+    def colours(self) -> Float32[np.ndarray, "N 3"]:
+        """Return the mean colour of each."""
+        return np.asarray(self.sums[: self.count, 4:7] / self._weight(), np.float32)
+
+    def normals(self) -> Float32[np.ndarray, "N 3"]:
+        """Return the unit normal of each."""
+        normals = self.sums[: self.count, 7:10]
+        return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12), np.float32)
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Return all that a row holds."""
+        return self.keys, self.sums, self.marks, self.notes
+
+    def _weight(self) -> Float64[np.ndarray, "N 1"]:
+        return np.maximum(self.sums[: self.count, :1], 1e-12)
 
     def with_room(self, extra: int) -> "Cells":
         """Return these cells with room for `extra` more: self, or a larger copy."""
@@ -35,7 +63,7 @@ class Cells:
             return self
         new = Cells(need + need // 2)
         new.count = self.count
-        for mine, other in ((new.keys, self.keys), (new.sums, self.sums), (new.marks, self.marks)):
+        for mine, other in zip(new.arrays(), self.arrays(), strict=True):
             mine[: self.count] = other[: self.count]
         _rehash(new.count, new.table, new.keys)
         return new
@@ -47,7 +75,7 @@ class Cells:
         rows[~keep[:count]] = count + np.flatnonzero(keep[count:])
         new = Cells(len(self.keys))
         new.count = count
-        for mine, other in ((new.keys, self.keys), (new.sums, self.sums), (new.marks, self.marks)):
+        for mine, other in zip(new.arrays(), self.arrays(), strict=True):
             mine[:count] = other[rows]
         _rehash(new.count, new.table, new.keys)
         return new
@@ -130,7 +158,7 @@ def _normal(depth: np.ndarray, u: int, v: int, camera: np.ndarray, voxel: float,
 def fuse(
     depth: np.ndarray, views: np.ndarray, rgb: np.ndarray, camera: np.ndarray, pose: np.ndarray, box: np.ndarray,
     voxel: float, stride: int, frame: int, stamp: int, count: int, table: np.ndarray, keys: np.ndarray,
-    sums: np.ndarray, marks: np.ndarray,
+    sums: np.ndarray, marks: np.ndarray, notes: np.ndarray,
 ) -> int:  # fmt: skip
     """Add every `stride`-th pixel to its voxel; return the new number of voxels."""
     normal, world = np.zeros(3), np.zeros(3)
@@ -152,7 +180,7 @@ def fuse(
             row = table[place]
             if row < 0:
                 row = table[place] = count
-                keys[row], marks[row, 1] = key, -1
+                keys[row], marks[row, 1], notes[row, CREATED] = key, -1, stamp
                 count += 1
             weight = facing / (z * z)
             sums[row, 0] += weight
@@ -173,8 +201,8 @@ def fuse(
 @njit(nogil=True, cache=True)
 @no_type_check
 def merge(
-    count: int, sums: np.ndarray, marks: np.ndarray, box: np.ndarray, voxel: float, table: np.ndarray,
-    new_keys: np.ndarray, new_sums: np.ndarray, new_marks: np.ndarray,
+    count: int, sums: np.ndarray, marks: np.ndarray, notes: np.ndarray, box: np.ndarray, voxel: float,
+    table: np.ndarray, new_keys: np.ndarray, new_sums: np.ndarray, new_marks: np.ndarray, new_notes: np.ndarray,
 ) -> int:  # fmt: skip
     """Sum cells up in larger voxels; return their number. Views: at least the union of the frames' bits."""
     total = 0
@@ -186,8 +214,13 @@ def merge(
         if new < 0:
             new = table[place] = total
             new_keys[new] = max(key, 0)
+            new_notes[new] = notes[row]
             total += 1
         new_sums[new] += sums[row]
+        new_notes[new, CREATED] = min(new_notes[new, CREATED], notes[row, CREATED])
+        new_notes[new, DOUBT] = min(new_notes[new, DOUBT], notes[row, DOUBT])
+        if notes[row, REGION] == 0:  # a part of it is not contradicted
+            new_notes[new, SINCE:TESTED] = 0
         bits = new_marks[new, 3] | marks[row, 3]
         union, rest = 0, bits
         while rest:

@@ -17,6 +17,7 @@ from lerf_ros.core.forgetting import without_box
 from lerf_ros.core.keyframes import Keyframe, KeyframeStore, MotionGate, PosedImage
 from lerf_ros.core.memory import available_bytes, rank_limit, return_free_memory
 from lerf_ros.core.pyramid import build_pyramid, check_encoder
+from lerf_ros.core.recovery import Recovery
 from lerf_ros.core.refresh import LanguageRefresher
 from lerf_ros.core.regulariser import load_regulariser
 from lerf_ros.core.relevancy import CANONICAL
@@ -66,6 +67,7 @@ class LerfMapper:
     def _start(self, trainer: Trainer, surface: SurfaceBuilder) -> None:
         self.trainer = trainer
         self._surface = surface
+        self._recovery = Recovery(self.config, self._surface, self.store)
         self._built: SurfaceMap | None = None
         self._refresher = self._new_refresher()
         self._added_at = 0  # training steps
@@ -90,7 +92,9 @@ class LerfMapper:
         Raises:
             EncoderError: what sees the image gave something unusable.
         """
-        if not self._gate.has_moved(image):
+        if self._gate.has_moved(image):
+            self._recovery.moved(image)
+        elif not self._recovery.wants(image, self._built):
             return None
         pyramid = None if self.encoder is None else build_pyramid(self.encoder, image.rgb, self.config.pyramid)
         patches = None if self._regulariser is None else self._regulariser.features(image.rgb)
@@ -108,8 +112,10 @@ class LerfMapper:
         if evicted is not None:
             self.trainer.remove(evicted)
             self._rendered.remove(evicted.id)
+        self._recovery.adding(keyframe, self.step_count)
         if (depth_m := keyframe.image.depth_m) is not None:
             self._surface.add(keyframe.image, depth_m)
+        self._recovery.added(keyframe, self.step_count)
         self._added_at = self.step_count
 
     def forget(
@@ -138,7 +144,10 @@ class LerfMapper:
 
     def step(self) -> StepReport:
         """Take one optimisation step of both fields on the keyframes there are."""
-        return self.trainer.step(self.store.view())
+        frames = self.store.view()
+        report = self.trainer.step(frames, self._recovery.windows(frames))
+        self._recovery.learned(self.trainer, frames)
+        return report
 
     def publish(self) -> FieldSnapshot | None:
         """Return the map as it is now: surface, language of its points, and frozen weights.
@@ -179,7 +188,7 @@ class LerfMapper:
         """Return the surface fused so far: the last snapshot's own if it has not changed, so that its things are kept.
         """
         new, old = self._surface.build(), self._built
-        arrays = ("points", "normals", "colours", "views", "last_seen_ns")
+        arrays = ("points", "normals", "colours", "views", "last_seen_ns", "stale")
         if old is None or not all(np.array_equal(getattr(new, name), getattr(old, name)) for name in arrays):
             self._built = old = new
         return old

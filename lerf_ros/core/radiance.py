@@ -99,6 +99,11 @@ class RadianceTrainer:
         """Steps skipped so far because their loss or gradient was not finite."""
         return self._descent.skipped
 
+    @torch.no_grad()
+    def colour_error(self, batch: PixelBatch, slots: Int64[np.ndarray, " B"]) -> float:
+        """Return the mean squared colour error of rays, 0 if none of them may be trained on."""
+        return float(self._colour_loss(batch, slots)) if batch.trainable.any() else 0.0
+
     def _colour_loss(self, batch: PixelBatch, slots: Int64[np.ndarray, " B"]) -> Float[Tensor, ""]:
         """Render the rays as a held-out view is rendered, by the density learned so far, and compare colours."""
         t = self.there.tensor(self._distances(batch.rays, self._train.samples, self._rng))

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8
 
 from lerf_ros.config import SurfaceConfig, WorkspaceConfig
 from lerf_ros.core import fusion
-from lerf_ros.core.fusion import Cells
+from lerf_ros.core.fusion import REGION, SINCE, Cells
 from lerf_ros.core.keyframes import KeptImage, PosedImage
 
 SAMPLES_PER_VOXEL = 1.7
@@ -31,6 +31,8 @@ class SurfaceMap:
         views: number of keyframes that saw the point.
         last_seen_ns: stamp of the newest of them, nanoseconds.
         voxel_m: spacing of the points, metres.
+        stale_since_ns: stamp of the first image that contradicts the point, or showed it where nothing had been; 0
+            where none does, or what is there now has been relearned. None: 0 everywhere.
     """
 
     points: Float32[np.ndarray, "N 3"]
@@ -39,6 +41,12 @@ class SurfaceMap:
     views: Int32[np.ndarray, " N"]
     last_seen_ns: Int64[np.ndarray, " N"]
     voxel_m: float
+    stale_since_ns: Int64[np.ndarray, " N"] | None = None
+
+    @property
+    def stale(self) -> Bool[np.ndarray, " N"]:
+        """Which points newer images contradict: the place has changed and is not relearned yet."""
+        return np.zeros(len(self), bool) if self.stale_since_ns is None else self.stale_since_ns > 0
 
     def __len__(self) -> int:
         return len(self.points)
@@ -88,6 +96,7 @@ class SurfaceBuilder:
         cells.count = fusion.fuse(
             np.ascontiguousarray(depth, np.float32), known, image.rgb, camera, image.T_world_cam, box, self._voxel,
             stride, self._frames, image.stamp_ns, cells.count, cells.table, cells.keys, cells.sums, cells.marks,
+            cells.notes,
         )  # fmt: skip
         self._frames += 1
         if cells.count > 2 * self._config.max_points:
@@ -97,17 +106,16 @@ class SurfaceBuilder:
         """Return the points fused so far; with too many of them the voxels grow first, for good."""
         while self._cells.count > self._config.max_points:
             self._coarsen()
-        count, sums, marks = self._cells.count, self._cells.sums, self._cells.marks
-        weight = np.maximum(sums[:count, :1], 1e-12)
-        normals = sums[:count, 7:10]
-        normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        cells = self._cells
+        marks, notes = cells.marks[: cells.count], cells.notes[: cells.count]
         return SurfaceMap(
-            points=(sums[:count, 1:4] / weight).astype(np.float32),
-            normals=normals.astype(np.float32),
-            colours=np.clip(sums[:count, 4:7] / weight + 0.5, 0, 255).astype(np.uint8),
-            views=marks[:count, 0].astype(np.int32),
-            last_seen_ns=marks[:count, 2].copy(),
+            points=cells.points(),
+            normals=cells.normals(),
+            colours=np.clip(cells.colours() + 0.5, 0, 255).astype(np.uint8),
+            views=marks[:, 0].astype(np.int32),
+            last_seen_ns=marks[:, 2].copy(),
             voxel_m=self._voxel,
+            stale_since_ns=np.where(notes[:, REGION] != 0, np.maximum(notes[:, SINCE], 1), 0),
         )
 
     def state(self) -> dict[str, np.ndarray]:
@@ -117,7 +125,10 @@ class SurfaceBuilder:
         return arrays | {"frames": np.array([self._frames], np.int64)}
 
     def resume(self, state: Mapping[str, np.ndarray], voxel_m: float) -> None:
-        """Go on from a `state` with cells of that size (metres); without keys, cells are found by their points."""
+        """Go on from a `state` with cells of that size (metres); without keys, cells are found by their points.
+
+        What the watch for changes knew of the cells is not in it.
+        """
         count = len(state["sums"])
         old = Cells(max(count, 1024))
         old.count, self._voxel, self._frames = count, voxel_m, int(state["frames"][0])
@@ -127,12 +138,24 @@ class SurfaceBuilder:
 
     def forget(self, low: Float[np.ndarray, " 3"], high: Float[np.ndarray, " 3"]) -> int:
         """Drop the points inside a box (metres, world); return how many there were."""
-        cells = self._cells
-        points = cells.sums[: cells.count, 1:4] / np.maximum(cells.sums[: cells.count, :1], 1e-12)
-        gone = ((points >= low) & (points <= high)).all(axis=1)
+        points = self._cells.points()
+        return self.drop(((points >= low) & (points <= high)).all(axis=1))
+
+    def drop(self, gone: Bool[np.ndarray, " N"]) -> int:
+        """Drop some of the cells; return how many. The last ones move into the gaps, all others keep their rows."""
         if gone.any():
-            self._cells = cells.kept(~gone)
+            self._cells = self._cells.kept(~gone)
         return int(gone.sum())
+
+    @property
+    def cells(self) -> Cells:
+        """The cells; those who read them and write their notes do so in the trainer thread, between two calls."""
+        return self._cells
+
+    @property
+    def voxel_m(self) -> float:
+        """Side of a cell, metres."""
+        return self._voxel
 
     def _coarsen(self) -> None:
         """Merge cells into larger ones, so many that `max_points` should hold (points of a surface ~ 1 / voxel^2)."""
@@ -144,6 +167,7 @@ class SurfaceBuilder:
         new = Cells(max(old.count, 1024))
         box = np.concatenate([self._low, self._high])
         new.count = fusion.merge(
-            old.count, old.sums, old.marks, box, self._voxel, new.table, new.keys, new.sums, new.marks
-        )
+            old.count, old.sums, old.marks, old.notes, box, self._voxel,
+            new.table, new.keys, new.sums, new.marks, new.notes,
+        )  # fmt: skip
         return new

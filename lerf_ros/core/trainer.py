@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lerf_ros.config import Config, TrainConfig
-from lerf_ros.core.batches import draw_pixels
+from lerf_ros.core.batches import PixelBatch, draw_pixels
 from lerf_ros.core.focus import Window
 from lerf_ros.core.hashgrid.workers import Workers
 from lerf_ros.core.keyframes import Keyframe
@@ -98,6 +98,11 @@ class Trainer:
     def skipped(self) -> int:
         """Steps of either field that were not taken because a loss or gradient was not finite."""
         return self.radiance.skipped + (0 if self.language is None else self.language.skipped)
+
+    def colour_error(self, batch: PixelBatch) -> float:
+        """Return the mean squared colour error of rays as the field renders them now."""
+        slots = np.array([self._slots[frame.id] for frame in batch.frames], np.int64)[batch.frame]
+        return self.radiance.colour_error(batch, slots)
 
     def step(self, frames: Sequence[Keyframe], focus: Sequence[Window] = ()) -> StepReport:
         """Take one step of each field; a share of the rays lies in `focus`, if there is any."""
