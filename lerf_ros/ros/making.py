@@ -18,6 +18,7 @@ from lerf_ros.ros.outputs.tally import QueryTally
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.poses.inputs import PoseInputs
 from lerf_ros.ros.poses.installed import pose_source
+from lerf_ros.ros.poses.watch import PoseWatch
 from lerf_ros.ros.selfcheck import SelfCheck
 from lerf_ros.ros.services.offered import Services
 from lerf_ros.ros.services.workers import Workers
@@ -62,4 +63,5 @@ def make_parts(site: Site) -> Iterator[Part]:
     cameras = CameraInputs(site)
     yield cameras
     yield from make_outputs(site, cameras)
+    yield PoseWatch(site)
     yield ClockWatch(site)

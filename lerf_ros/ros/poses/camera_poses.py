@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a camera was when it took an image: from transforms, or from a topic of poses, or of a body that carries it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,11 +37,15 @@ class CameraPoses:
 
     Attributes:
         transforms: as given.
+        found: told of every pose that was found: the image's frame and stamp, and the pose.
+        missed: told of every one that was not.
     """
 
     def __init__(self, settings: Settings, transforms: PoseSource) -> None:
         self._settings = settings
         self.transforms = transforms
+        self.found: Callable[[str, int, Float64[np.ndarray, "4 4"]], None] = lambda *_: None
+        self.missed: Callable[[str, int, PoseError], None] = lambda *_: None
         self._tracks: dict[str, _Track] = {}  # by camera
 
     def record(
@@ -71,9 +76,28 @@ class CameraPoses:
         Raises:
             PoseError: there is no pose, and which part of it is missing.
         """
-        config = self._settings.now.input
         if not frame_id:
             raise PoseError("frame_id_missing", "the image's header.frame_id is empty, so its pose cannot be looked up")
+        try:
+            T_world_cam = self._find(frame_id, stamp_ns, camera)
+        except PoseError as error:
+            self.missed(frame_id, stamp_ns, error)
+            raise
+        self.found(frame_id, stamp_ns, T_world_cam)
+        return T_world_cam
+
+    def newest_stamp(self, frame_id: str) -> int | None:
+        """Return how far transforms from the world to a camera are known; None: not at all, or nothing moves there."""
+        config = self._settings.now.input
+        if config.pose_source != "tf":
+            return None
+        try:
+            return self.transforms.newest_stamp(config.world_frame, frame_id)
+        except PoseError:
+            return None
+
+    def _find(self, frame_id: str, stamp_ns: int, camera: str) -> Float64[np.ndarray, "4 4"]:
+        config = self._settings.now.input
         if config.pose_source == "tf":
             return self.transforms.wait(config.world_frame, frame_id, stamp_ns, config.tf_timeout_s)
         return self._by_topic(config, frame_id, stamp_ns, camera)

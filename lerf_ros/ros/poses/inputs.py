@@ -6,7 +6,6 @@ from functools import partial
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 
-from lerf_ros.config import InputConfig
 from lerf_ros.errors import PoseError
 from lerf_ros.ros.cameras.inputs import camera_qos
 from lerf_ros.ros.poses.listeners import OdometryListener, PoseListener, TransformListener
@@ -19,7 +18,7 @@ class PoseInputs:
     def __init__(self, site: Site) -> None:
         self._site = site
         config = site.settings.now.input
-        cameras, qos = camera_names(config), camera_qos(config)
+        cameras, qos = config.camera_names, camera_qos(config)
         self._listeners: list[TransformListener | PoseListener | OdometryListener] = [
             TransformListener(site.node, site.poses, site.now_ns, self._refuse)
         ]
@@ -53,8 +52,3 @@ class PoseInputs:
     def _refuse(self, error: PoseError) -> None:
         self._site.loop.drop(error.cause)
         self._site.check.refused(error.cause, str(error))
-
-
-def camera_names(config: InputConfig) -> tuple[str, ...]:
-    """Return the cameras that pose topics are named after; the only one has no name."""
-    return tuple(getattr(config, "cameras", ())) or ("",)

@@ -16,7 +16,7 @@ from tf2_msgs.msg import TFMessage
 
 from lerf_ros.core.geometry import pose_matrix, quaternion_from_matrix
 from lerf_ros.errors import PoseError
-from lerf_ros.ros.cameras.ingest import nanoseconds
+from lerf_ros.ros.cameras.frame import nanoseconds
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.poses.source import PoseSource
 
