@@ -70,10 +70,9 @@ class Site:
     def reconfigure(self, config: Config) -> None:
         """Put another configuration in force that differs in what may change while the node is configured."""
         self.settings.change(config)
+        self.mapper.reconfigure(config)  # from here: it is read by both threads, and the next frame is to see it
         try:
-            first_answer = (config.query.min_keyframes, config.query.min_steps)
-            self.loop.reconfigure(config.runtime, first_answer)
-            self.loop.command(lambda: self.mapper.reconfigure(config))
+            self.loop.reconfigure(config.runtime, (config.query.min_keyframes, config.query.min_steps))
         except MappingStoppedError as error:
             _log.error("the map keeps to the old parameters: %s", error)
 
