@@ -16,15 +16,19 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = get_package_share_directory("lerf_ros")
 PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
-INPUTS = ("image", "camera_info", "depth", "pose")
+INPUTS = ("image", "camera_info", "depth", "depth_camera_info", "pose", "odometry", "robot_description", "mask")
 ARGUMENTS = {
     "params_file": (os.path.join(SHARE, "config", "lerf.yaml"), "Parameters of the node"),
     "namespace": ("", "Namespace of the node (and of RViz, which so shows this node)"),
     "image": ("/camera/color/image_raw", "Colour image topic; its base name for any image_transport"),
     "camera_info": ("/camera/color/camera_info", "CameraInfo topic of the colour camera"),
     "depth": ("/camera/aligned_depth_to_color/image_raw", "Depth topic, registered to colour"),
-    "pose": ("pose", "Pose topic of the camera, where input.pose_source asks for one"),
-    "remap": ("", "More topics, as 'from:=to from:=to': several cameras ('left/image:=...'), /tf, robot_description"),
+    "depth_camera_info": ("depth_camera_info", "CameraInfo topic of a depth that is not registered to colour"),
+    "pose": ("pose", "Pose topic of the camera (input.pose_source: pose)"),
+    "odometry": ("odometry", "Odometry topic of what carries the camera (input.pose_source: odometry)"),
+    "robot_description": ("/robot_description", "URDF of the robot, which is kept out of the map"),
+    "mask": ("mask", "Mask topic that tells the robot's pixels instead (input.self_filter: mask)"),
+    "remap": ("", "More topics, as 'from:=to from:=to': of several cameras ('left/image:=...'), /tf"),
     "image_transport": ("", "raw or compressed; empty: as params_file says"),
     "prompts": ("", "Standing prompts, separated by commas; empty: as params_file says"),
     "autostart": ("", "false: wait for `ros2 lifecycle set`; empty: as params_file says (true by default)"),

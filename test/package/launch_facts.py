@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage
 
 NODES = ("lerf", "sim_robot")
+OTHER = "/other"
 FOUND_S = 60.0
 
 
@@ -28,7 +29,11 @@ class Facts:
 
 
 class Surveyor(Node):
-    """Waits until both nodes are active and have published, then tells what there is."""
+    """Waits until all nodes are active and have published, then tells what there is.
+
+    Of the node `lerf` there are two, since which topics it takes depends on its parameters: one in the root namespace,
+    one in OTHER.
+    """
 
     def __init__(self) -> None:
         super().__init__("surveyor")
@@ -47,10 +52,10 @@ class Surveyor(Node):
         self.image_frame = message.header.frame_id
 
     def survey(self, alive: Callable[[], bool]) -> Facts:
-        """Return what both nodes offer; give up when they are not `alive`."""
+        """Return what they offer; give up when they are not `alive`."""
         wait_until(
-            lambda: self._both_are_active() or not alive(),
-            "an active node and a robot whose camera is in its transforms",
+            lambda: self._all_are_active() or not alive(),
+            "active nodes and a robot whose camera is in its transforms",
             FOUND_S,
         )
         assert alive(), "a program has ended"
@@ -61,14 +66,21 @@ class Surveyor(Node):
             frames=frozenset(self.frames),
         )
 
-    def _both_are_active(self) -> bool:
+    def _all_are_active(self) -> bool:
         rclpy.spin_once(self, timeout_sec=0.1)
-        running = set(NODES) <= set(self.get_node_names())
-        return running and self.image_frame in self.frames and "/image" in self._topics_of("lerf", "subscriber")
+        running = {*self.get_node_names_and_namespaces()} >= {*((name, "/") for name in NODES), ("lerf", OTHER)}
+        if not running or self.image_frame not in self.frames:
+            return False
+        return all("/image" in self._topics_at("lerf", where, "subscriber") for where in ("/", OTHER))
 
     def _topics_of(self, node: str, kind: str) -> dict[str, str]:
+        other = self._topics_at(node, OTHER, kind) if node == "lerf" else {}
+        return other | self._topics_at(node, "/", kind)
+
+    def _topics_at(self, node: str, namespace: str, kind: str) -> dict[str, str]:
+        """Return topics with types, named as in the root namespace."""
         ask: Any = getattr(self, f"get_{kind}_names_and_types_by_node")
-        return {topic: types[0] for topic, types in ask(node, "/")}
+        return {topic.removeprefix(OTHER): types[0] for topic, types in ask(node, namespace)}
 
     def _parameters_of(self, node: str) -> frozenset[str]:
         client = self.create_client(ListParameters, f"/{node}/list_parameters")

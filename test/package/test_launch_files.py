@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from launch_stand_ins import PACKAGE, Described, LaunchFault, Started, describe
-from package.launch_facts import Facts, Surveyor
+from package.launch_facts import OTHER, Facts, Surveyor
 from ros_processes import Program, lerf_node
 from tiny_clip_model import write_model
 
@@ -57,14 +57,20 @@ THIN = 90
 @pytest.fixture(scope="module")
 def facts(ros: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facts]:
     model = write_model(tmp_path_factory.mktemp("encoder") / "tiny")
-    given = {"encoder.model": f"local-dir:{model}", "input.pose_source": "pose", "outputs.prompts": PROMPTS}
+    given = {"encoder.model": f"local-dir:{model}", "outputs.prompts": PROMPTS}
+    by_pose, by_odometry = ({**given, "input.pose_source": source} for source in ("pose", "odometry"))
     robot = [sys.executable, "-m", "lerf_ros.sim.robot_node", "--ros-args", "-p", "objects:=1", "-p", "camera_hz:=1.0"]
     surveyor = Surveyor()
-    with lerf_node(ros / "surveyed.log", given) as node, Program(robot, ros / "robot.log") as sim:
+    with (
+        lerf_node(ros / "by_pose.log", by_pose) as node,
+        lerf_node(ros / "by_odometry.log", by_odometry, [f"__ns:={OTHER}"]) as other,
+        Program(robot, ros / "robot.log") as sim,
+    ):
+        running = (node, other, sim)
         try:
-            found = surveyor.survey(lambda: node.alive and sim.alive)
+            found = surveyor.survey(lambda: all(program.alive for program in running))
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{node.output}\n{sim.output}") from None
+            raise AssertionError("\n".join([str(error), *(program.output for program in running)])) from None
     yield found
     surveyor.destroy_node()
 
