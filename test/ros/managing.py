@@ -17,7 +17,7 @@ from rcl_interfaces.srv import (
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
-from ros_processes import wait_until
+from ros_processes import Program, wait_until
 
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = (
     Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP, Transition.TRANSITION_ACTIVATE,
@@ -44,9 +44,11 @@ class Manager(Node):
         }  # fmt: skip
         self._asking = {name: self.create_client(kind, f"{node}/{name}") for name, kind in self._kinds.items()}
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, program: Program) -> None:
+        """Wait for all services of the node that `program` runs."""
         for name, client in self._asking.items():
-            wait_until(lambda c=client: c.wait_for_service(0.5), f"{self.target}/{name}", 60)
+            wait_until(lambda c=client: c.wait_for_service(0.5) or not program.alive, f"{self.target}/{name}", 60)
+        assert program.alive, program.output
 
     def call(self, name: str, **fields: object) -> Any:
         future = self._asking[name].call_async(self._kinds[name].Request(**fields))

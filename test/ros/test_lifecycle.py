@@ -44,7 +44,7 @@ def running(ros: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     manager, client = Manager(), LerfClient()
     maps = tmp_path_factory.mktemp("maps")
     with lerf_node(ros / "managed.log", {**BY_HAND, "runtime.maps_dir": str(maps)}) as program:
-        manager.wait_ready()
+        manager.wait_ready(program)
         yield Running(program, manager, client)
     manager.destroy_node()
     client.destroy_node()
@@ -154,7 +154,7 @@ def test_it_is_shut_down_from_active_and_ends(running: Running) -> None:
 def test_it_is_shut_down_from_every_other_state_and_ends(ros: Path, encoder: str, state: str) -> None:
     manager = Manager()
     with lerf_node(ros / f"down_{state}.log", {**BY_HAND, "encoder.model": encoder}) as program:
-        manager.wait_ready()
+        manager.wait_ready(program)
         if state == "inactive":
             assert manager.change(CONFIGURE)
         begin = time.monotonic()
@@ -170,7 +170,7 @@ def test_it_is_shut_down_from_every_other_state_and_ends(ros: Path, encoder: str
 def test_a_signal_ends_it_in_every_state(ros: Path, encoder: str, state: str) -> None:
     manager = Manager()
     with lerf_node(ros / f"signal_{state}.log", {**BY_HAND, "encoder.model": encoder}) as program:
-        manager.wait_ready()
+        manager.wait_ready(program)
         for transition in {"unconfigured": [], "inactive": [CONFIGURE], "active": [CONFIGURE, ACTIVATE]}[state]:
             assert manager.change(transition)
         assert manager.state() == state
