@@ -103,6 +103,15 @@ def test_depth_in_another_frame_without_its_camera_info_is_refused() -> None:
     assert names(check) == ["depth_camera_info"]
 
 
+def test_an_image_without_a_frame_is_refused_for_that() -> None:
+    ingest, _, _ = make()
+    nameless = frame()
+    nameless.image.header.frame_id = ""
+    with pytest.raises(PoseError) as caught:
+        ingest(nameless)
+    assert caught.value.cause == "frame_id_missing"
+
+
 def test_registration_that_is_not_wanted_is_not_done() -> None:
     ingest, _, _ = make(depth_registration="never")
     image = ingest(frame(DEPTH_FRAME, COLOR, depth_info()))

@@ -58,7 +58,7 @@ class DepthAlignment:
             return None
         raw = read_depth(frame.depth, self._config)
         color, depth = (m.header.frame_id.lstrip("/") for m in (frame.image, frame.depth))
-        apart = depth not in ("", color)
+        apart = bool(color) and depth not in ("", color)  # without a name the image is refused elsewhere
         other = model if frame.depth_info is None else camera_model(frame.depth_info)
         if self._config.depth_registration == "never" or not (apart or other != model):
             return self._registered.depth(model, raw)
