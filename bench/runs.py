@@ -22,6 +22,7 @@ PARTS: Final = {
     "publish": "snapshots, relevancy, clouds",
     "query": "queries, idle and while training",
     "growth": "step time over 10 to 1,000 keyframes",
+    "views": "what is seen of a table after a few views, by who chooses them",
     "memory": "the node's memory over 200 keyframes",
     "node": "the node over DDS: callbacks, latency, queries",
     "demo": "the demonstration, three scenes",

@@ -74,7 +74,7 @@ def rank_views(
         if gains[best] <= 1e-6 * total:
             break
         views.append(NextView(poses[best], float(gains[best]) / total))
-        left = np.where(sees[best] > 0, np.float32(0), left)
+        left = left * (1 - sees[best])
     return views
 
 
@@ -133,12 +133,12 @@ def _sees(
     uncertain: Uncertain, surface: SurfaceMap, camera: Intrinsics, T_world_cam: Float64[np.ndarray, "4 4"],
     config: Config,
 ) -> Float32[np.ndarray, " M"]:  # fmt: skip
-    """Return 1 for what a camera there sees well, else 0."""
+    """Return how well a camera there sees each, in [0, 1]: as its pixels on it go, with the angle and the distance."""
     depth = splat_depth(surface.points, surface.voxel_m, camera, T_world_cam)
     seen = in_view(uncertain.points, depth, 2 * surface.voxel_m, camera, T_world_cam)
     towards = T_world_cam[:3, 3].astype(np.float32) - uncertain.points
     distance = np.linalg.norm(towards, axis=1)
-    seen &= (distance >= 0.5 * config.views.min_distance_m) & (distance <= 1.5 * config.views.max_distance_m)
-    known = uncertain.normals.any(axis=1)
-    facing = (towards * uncertain.normals).sum(axis=1) > GRAZING * distance
-    return np.asarray(seen & (facing | ~known), np.float32)
+    near = np.minimum(config.views.min_distance_m / np.maximum(distance, 1e-6), 1.0) ** 2
+    facing = (towards * uncertain.normals).sum(axis=1) / np.maximum(distance, 1e-6)
+    facing = np.where(uncertain.normals.any(axis=1), np.where(facing > GRAZING, facing, 0), 1)
+    return np.asarray(seen * near * facing, np.float32)

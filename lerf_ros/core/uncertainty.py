@@ -3,7 +3,7 @@
 
 A point is known badly when few keyframes have seen it, or when the learned density does not stop the light at it
 (the field's own doubt; compare the termination entropy of ActiveNeRF, arXiv 2209.08546). In space nobody has looked
-into, things may hide. For a phrase, what matters is where it is undecided.
+into, things may hide. Things and what is beside them count more than bare tables; for a phrase, where it is undecided.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.field_view import FieldView
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.request import QueryRequest
-from lerf_ros.core.search import Search
+from lerf_ros.core.search import Search, segments_of
+from lerf_ros.core.segments import Segments
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.core.surface import SurfaceMap
 from lerf_ros.core.visibility import in_view, splat_depth
@@ -29,6 +30,9 @@ CELL_M = 0.04
 MAX_CELLS = 64
 HIDING_M = 0.15
 """Unseen space this near to known surface may hide something."""
+
+PLAIN = 0.2
+"""Weight of what lies on and about tables, floors and walls, against things and what is beside them."""
 
 POINTS = 8000
 """Surface points looked at; the others are as their neighbours."""
@@ -83,16 +87,26 @@ def uncertain_surface(
     known = surface.views[rows] / np.float32(config.surface.min_views)
     passed = 1 - view.stopping(points, normals, surface.voxel_m)
     doubt = np.maximum(1 - known, passed * (1 - known / ENOUGH)).clip(0, 1)
+    things = _on_things(segments_of(snapshot, 1))
+    doubt = np.where(things[rows], doubt, PLAIN * doubt)
     open_share = np.float32(1.0)
     if prompt:
         undecided, open_share = _undecided(snapshot, encoder, config, prompt)
         doubt = doubt * undecided[rows]
     hidden, cell_m = unseen_space(surface, [view.camera(k) for k in range(view.views)], config)
+    beside = np.full(len(hidden), PLAIN)
+    if things.any():
+        beside[cKDTree(surface.points[things]).query(hidden, distance_upper_bound=HIDING_M)[0] <= HIDING_M] = 1.0
     return Uncertain(
         np.concatenate([points, hidden]),
         np.concatenate([normals, np.zeros_like(hidden)]),
-        np.concatenate([area * doubt, np.full(len(hidden), open_share * cell_m**2)]).astype(np.float32),
+        np.concatenate([area * doubt, open_share * cell_m**2 * beside]).astype(np.float32),
     )
+
+
+def _on_things(segments: Segments) -> Bool[np.ndarray, " N"]:
+    """Return which points belong to things: not to tables, floors and walls, which one view shows as well as ten."""
+    return np.asarray(segments.body >= len(segments.planes), np.bool_)
 
 
 def _undecided(

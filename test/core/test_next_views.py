@@ -12,7 +12,7 @@ from lerf_ros.core.field_view import FieldView
 from lerf_ros.core.geometry import rotation_angle
 from lerf_ros.core.next_views import CLEARANCE_M, SAME_M, SAME_RAD, candidates, rank_views
 from lerf_ros.core.surface import SurfaceBuilder, SurfaceMap
-from lerf_ros.core.uncertainty import Uncertain, uncertain_surface, unseen_space
+from lerf_ros.core.uncertainty import PLAIN, Uncertain, uncertain_surface, unseen_space
 from lerf_ros.core.visibility import in_view, splat_depth
 
 WALL = Box((0.0, 0.0, 0.1), (0.02, 0.4, 0.2))
@@ -61,7 +61,7 @@ def test_the_best_view_of_what_a_wall_hides_is_from_behind_it() -> None:
     uncertain = Uncertain(hidden, np.zeros_like(hidden), np.full(len(hidden), cell_m**2, np.float32))
     views = rank_views(uncertain, surface, CAMERA, CONFIG, 3)
     assert views[0].T_world_cam[0, 3] < 0
-    assert views[0].gain > 0.8
+    assert views[0].gain > 0.25
     assert sum(view.gain for view in views) <= 1.0 + 1e-6
     assert [view.gain for view in views] == sorted((view.gain for view in views), reverse=True)
 
@@ -85,7 +85,7 @@ def test_surface_is_not_seen_from_behind() -> None:
     uncertain = Uncertain(surface.points[face], surface.normals[face], np.ones(face.sum(), np.float32))
     best = rank_views(uncertain, surface, CAMERA, CONFIG, 1)[0]
     assert best.T_world_cam[0, 3] > 0
-    assert best.gain > 0.9
+    assert best.gain > 0.25
 
 
 def test_nothing_uncertain_needs_no_view() -> None:
@@ -126,6 +126,8 @@ def test_for_a_phrase_only_what_is_undecided_counts(view: FieldView) -> None:
     table = surface & (asked.points[:, 2] < 0.005) & (np.abs(asked.points[:, 0]) > 0.2)
     on_table = asked.weights[table].mean() / everywhere.weights[table].mean()
     assert on_ball > 0.8
+    known = everywhere.weights[table].mean() / everywhere.weights[surface & ball].mean()
+    assert known < 2 * PLAIN  # and without a phrase a table matters less than the things on it
     assert on_table < 0.1
 
 

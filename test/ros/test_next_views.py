@@ -55,8 +55,8 @@ def test_the_same_map_gives_the_same_views(snapshot: FieldSnapshot) -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"prompt": "x" * 5000}, "longer"),
-        ({"prompt": " "}, "empty"),
+        ({"prompt": "x" * 5000}, "bytes"),
+        ({"prompt": " "}, "only white space"),
         ({"camera": "belly_camera"}, "no keyframe is of camera 'belly_camera'"),
         ({"max_views": 101}, "max_views = 101 is more than 100"),
     ],
