@@ -71,6 +71,8 @@ class InputConfig:
     max_pixels: int = option(
         8_294_400, "Larger images are refused, pixels (default: 4K)", ge=1, le=100_000_000, when="any time"
     )
+    ignored_warnings: tuple[str, ...] = option((), "Names of warnings of the self-check that are not to be reported",
+                                               when="any time")
     self_filter: str = option(
         "auto",
         "What tells the robot's pixels, which are never mapped: 'urdf' (collision shapes of robot_description, placed "

@@ -20,6 +20,7 @@ from lerf_ros.ros.poses.inputs import PoseInputs
 from lerf_ros.ros.poses.installed import pose_source
 from lerf_ros.ros.poses.watch import PoseWatch
 from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.selfcheck_watch import Watch
 from lerf_ros.ros.services.offered import Services
 from lerf_ros.ros.services.workers import Workers
 from lerf_ros.ros.settings import Settings
@@ -49,7 +50,7 @@ def make_site(node: LifecycleNode, config: Config) -> Site:
     mapper = LerfMapper(config, encoder)
     ingest = Ingest(settings.live_input(), camera_poses, now_ns, check)
     loop: MappingLoop[Frame] = MappingLoop(
-        mapper, ingest, config.runtime,
+        mapper, ingest, config.runtime, source_of=lambda frame: frame.camera,
         first_answer=(config.query.min_keyframes, config.query.min_steps), now_ns=now_ns,
     )  # fmt: skip
     return Site(node, settings, encoder, mapper, loop, poses, camera_poses, check, Workers(), ingest, QueryTally())
@@ -64,4 +65,5 @@ def make_parts(site: Site) -> Iterator[Part]:
     yield cameras
     yield from make_outputs(site, cameras)
     yield PoseWatch(site)
+    yield Watch(site)
     yield ClockWatch(site)

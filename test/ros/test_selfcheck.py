@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The book of faults: named, logged once, cured."""
+
 import dataclasses
 import logging
 
@@ -7,7 +9,7 @@ import pytest
 
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.keyframes import PosedImage
-from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.selfcheck import CURED_FRAMES, SelfCheck
 
 IMAGE = PosedImage(
     0, np.zeros((4, 4, 3), np.uint8), None, Intrinsics(4, 4, 4.0, 4.0, 1.5, 1.5), np.eye(4), "cam_optical_frame"
@@ -27,22 +29,69 @@ def test_a_fault_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [r.getMessage() for r in caplog.records] == ["image_encoding: first"]
 
 
-def test_a_good_camera_gives_no_warning() -> None:
+def test_what_refused_frames_is_over_after_many_good_ones() -> None:
     check = SelfCheck()
-    for n in range(300):
-        T = np.eye(4)
-        T[0, 3] = 0.001 * n
-        check.accepted(dataclasses.replace(IMAGE, stamp_ns=n * 10**8, T_world_cam=T))
+    check.refused("image_bytes", "short")
+    for n in range(CURED_FRAMES - 1):
+        check.accepted(dataclasses.replace(IMAGE, stamp_ns=n))
+    assert names(check) == ["image_bytes"]
+    check.refused("image_bytes", "short again")
+    for n in range(CURED_FRAMES - 1):
+        check.accepted(dataclasses.replace(IMAGE, stamp_ns=n))
+    assert names(check) == ["image_bytes"], "the count begins anew with each refusal"
+    check.accepted(IMAGE)
     assert check.warnings == []
 
 
-def test_a_frame_that_is_not_optical() -> None:
+def test_a_fault_that_comes_back_stands_again_and_is_not_logged_again(caplog: pytest.LogCaptureFixture) -> None:
+    check = SelfCheck()
+    with caplog.at_level(logging.INFO):
+        check.warn("a", "text")
+        check.clear("a")
+        check.clear("a")
+        check.warn("a", "text")
+    assert names(check) == ["a"]
+    assert [r.getMessage() for r in caplog.records] == ["a: text", "a: cured"]
+
+
+def test_faults_of_two_cameras_are_two() -> None:
+    check = SelfCheck()
+    check.accepted(dataclasses.replace(IMAGE, camera="left_link"))
+    assert names(check) == ["frame_not_optical"]
+    check.accepted(dataclasses.replace(IMAGE, camera="right_link"))
+    assert [w.split("(")[-1] for w in check.warnings] == ["left_link)", "right_link)"]
+    check.clear("frame_not_optical", "left_link")
+    assert "right_link" in check.warnings[0]
+
+
+def test_what_is_ignored_is_neither_reported_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
+    check = SelfCheck()
+    check.ignored = frozenset({"a"})
+    check.warn("a", "text")
+    assert check.warnings == []
+    assert caplog.records == []
+    check.ignored = frozenset()
+    assert names(check) == ["a"]
+
+
+def test_a_good_camera_gives_no_warning() -> None:
+    check = SelfCheck()
+    rng = np.random.default_rng(0)
+    for n in range(300):
+        T = np.eye(4)
+        T[0, 3] = 0.001 * n
+        rgb = rng.integers(0, 255, (4, 4, 3)).astype(np.uint8)
+        check.accepted(dataclasses.replace(IMAGE, stamp_ns=n * 10**8, T_world_cam=T, rgb=rgb))
+    assert check.warnings == []
+
+
+def test_a_frame_that_is_not_named_optical() -> None:
     check = SelfCheck()
     check.accepted(dataclasses.replace(IMAGE, camera="camera_link"))
     assert names(check) == ["frame_not_optical"]
 
 
-def test_a_pose_that_does_not_move() -> None:
+def test_a_pose_that_does_not_move_until_it_does() -> None:
     check = SelfCheck()
     for n in range(100):
         check.accepted(dataclasses.replace(IMAGE, stamp_ns=n * 10**8))
@@ -50,12 +99,18 @@ def test_a_pose_that_does_not_move() -> None:
     for n in range(100, 102):
         check.accepted(dataclasses.replace(IMAGE, stamp_ns=n * 10**8))
     assert names(check) == ["pose_not_moving"]
+    T = np.eye(4)
+    T[0, 3] = 0.001
+    check.accepted(dataclasses.replace(IMAGE, stamp_ns=11 * 10**9, T_world_cam=T))
+    assert check.warnings == []
 
 
 def test_a_principal_point_at_the_corner() -> None:
     check = SelfCheck()
     check.accepted(dataclasses.replace(IMAGE, intrinsics=Intrinsics(4, 4, 4.0, 4.0, 0.0, 0.0)))
     assert names(check) == ["principal_point"]
+    check.accepted(IMAGE)
+    assert check.warnings == []
 
 
 def test_stamps_that_never_meet_and_streams_that_never_come() -> None:
@@ -68,6 +123,17 @@ def test_stamps_that_never_meet_and_streams_that_never_come() -> None:
     missing = SelfCheck()
     missing.unmatched(10, 0, {})
     assert names(missing) == ["stream_missing"]
+    missing.unmatched(11, 1, {})
+    assert missing.warnings == []
     fine = SelfCheck()
     fine.unmatched(10, 1, {})
     assert fine.warnings == []
+
+
+def test_a_qos_mismatch_is_over_when_something_arrives() -> None:
+    check = SelfCheck()
+    check.qos_mismatch("/image", "RELIABILITY")
+    assert names(check) == ["qos_mismatch /image"]
+    assert "best_effort" in check.warnings[0]
+    check.arrived("/image")
+    assert check.warnings == []

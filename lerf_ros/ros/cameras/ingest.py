@@ -73,6 +73,7 @@ class Ingest:
         Raises:
             InputError: the frame cannot be used; its cause tells why.
         """
+        self._check.received(frame, self._now_ns())
         try:
             image = self._convert(frame)
         except InputError as error:
@@ -89,12 +90,13 @@ class Ingest:
         model = camera_model(frame.info)
         rgb = read_colours(frame.image, self._config)
         straight = camera.undistorter.apply(model, rgb, None)
+        T_world_cam = self._poses.wait(frame.image.header.frame_id, stamp_ns, frame.camera)
         image = PosedImage(
             stamp_ns=stamp_ns,
             rgb=straight.rgb,
             depth_m=camera.alignment.depth(frame, model),
             intrinsics=model.intrinsics,
-            T_world_cam=self._poses.wait(frame.image.header.frame_id, stamp_ns, frame.camera),
+            T_world_cam=T_world_cam,
             camera=frame.image.header.frame_id,
             mask=straight.mask,
         )
