@@ -37,20 +37,20 @@ def looking_down(x: float, y: float) -> TransformStamped:
 
 
 class LerfClient(Node):
-    """Publishes frames of a checkered floor and asks questions."""
+    """Publishes frames of a checkered floor and asks questions, all in one namespace."""
 
-    def __init__(self) -> None:
-        super().__init__("client")
+    def __init__(self, namespace: str = "") -> None:
+        super().__init__("client", namespace=namespace)
         qos = QoSProfile(depth=20)
         self.image = self.create_publisher(Image, "image", qos)
         self.info = self.create_publisher(CameraInfo, "camera_info", qos)
         self.depth = self.create_publisher(Image, "depth", qos)
         self.tf = self.create_publisher(TFMessage, "/tf", DYNAMIC)
         self.tf_static = self.create_publisher(TFMessage, "/tf_static", STATIC)
-        self.query_client = self.create_client(Query, "/lerf/query")
-        self.training_client = self.create_client(SetBool, "/lerf/set_training")
+        self.query_client = self.create_client(Query, "lerf/query")
+        self.training_client = self.create_client(SetBool, "lerf/set_training")
         self.status = Status()
-        self.create_subscription(Status, "/lerf/status", self._on_status, 1)
+        self.create_subscription(Status, "lerf/status", self._on_status, 1)
         self._fresh = False
 
     def _on_status(self, status: Status) -> None:
