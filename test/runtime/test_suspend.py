@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A suspended loop does nothing but answer; a reconfigured one goes by the new values; a rewritten map is seen."""
+"""A suspended loop does nothing but answer; a reconfigured one goes by the new values."""
 
 from dataclasses import replace
 
@@ -87,21 +87,6 @@ def test_more_idle_steps_wake_a_resting_trainer() -> None:
         assert mapper.step_count == 50
         loop.reconfigure(replace(FAST, idle_steps=70), (1, 1)).result(5)
         wait_until(lambda: mapper.step_count == 70, "twenty steps more")
-
-
-def test_a_rewritten_map_is_seen_at_once_and_trained_again() -> None:
-    mapper = FakeMapper()
-    with running(mapper, config=replace(FAST, snapshot_period_s=3600.0)) as loop:
-        loop.submit(2)
-        wait_until(lambda: loop.stats().training == "resting", "rest")
-
-        def forget() -> str:
-            mapper.keyframes[:] = [8]
-            return "done"
-
-        assert loop.rewrite(forget).result(5) == "done"
-        assert loop.snapshot().keyframes == (8,)  # type: ignore[union-attr,comparison-overlap]
-        wait_until(lambda: mapper.step_count == 100, "as many steps as after a new keyframe")
 
 
 def test_a_smaller_mailbox_drops_the_oldest_at_once() -> None:
