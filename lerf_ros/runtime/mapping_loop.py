@@ -138,10 +138,6 @@ class MappingLoop(Generic[T]):
         """
         return self._commands.submit(function)
 
-    def rewrite(self, function: Callable[[], R]) -> "Future[R]":
-        """As `command`, for a function that replaces the map or parts of it: what it leaves is seen when it is done."""
-        return self.command(lambda: self._rewrite(function))
-
     def set_training(self, enabled: bool) -> "Future[None]":
         """Have the trainer thread stop taking steps, or go on. Stopped, it still takes keyframes and runs commands."""
         return self.command(lambda: self._set_paused(not enabled))
@@ -198,13 +194,6 @@ class MappingLoop(Generic[T]):
     def _set_paused(self, paused: bool) -> None:
         """Trainer thread, as a command."""
         self._paused = paused
-
-    def _rewrite(self, function: Callable[[], R]) -> R:
-        """Trainer thread, as a command."""
-        result = function()
-        self._last_keyframe_step = self._mapper.step_count  # training does not rest on what it has not learned yet
-        self._publisher.publish()
-        return result
 
     def _release(self) -> None:
         """Trainer thread, as a command."""
