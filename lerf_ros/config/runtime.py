@@ -40,5 +40,9 @@ class RuntimeConfig:
     maps_dir: str = option(
         "maps", "Folder that ~/save_map writes below; relative to where the node was started", when="any time"
     )
+    save_keyframes: bool = option(
+        True, "Saved maps hold their keyframes, so that training can go on from them (most of a map's size)",
+        when="any time",
+    )
     status_period_s: float = option(1.0, "Period of ~/status", ge=0.05, le=60.0, when="any time")
     autostart: bool = option(True, "The node configures and activates itself when it starts", when="start")

@@ -31,6 +31,10 @@ class Mapper(Protocol):
         """Trainer thread: give back what only training needs. What follows makes it anew."""
 
     @property
+    def keyframe_step(self) -> int:
+        """Training step at which the last keyframe came."""
+
+    @property
     def keyframe_count(self) -> int:
         """Keyframes in the map."""
 

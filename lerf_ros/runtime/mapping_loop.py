@@ -138,6 +138,10 @@ class MappingLoop(Generic[T]):
         """
         return self._commands.submit(function)
 
+    def remake(self, change: Callable[[], R]) -> "Future[R]":
+        """As `command`, of a change of the map as a whole; what it leaves is published before the future is done."""
+        return self.command(lambda: self._remake(change))
+
     def set_training(self, enabled: bool) -> "Future[None]":
         """Have the trainer thread stop taking steps, or go on. Stopped, it still takes keyframes and runs commands."""
         return self.command(lambda: self._set_paused(not enabled))
@@ -190,6 +194,14 @@ class MappingLoop(Generic[T]):
         if not self._mapper.keyframe_count:
             return "waiting"
         return "running" if self._has_work() else "resting"
+
+    def _remake(self, change: Callable[[], R]) -> R:
+        """Trainer thread, as a command."""
+        done = change()
+        self._threads = 0  # of a new trainer: not set yet
+        self._last_keyframe_step = self._mapper.keyframe_step
+        self._publisher.renew()
+        return done
 
     def _set_paused(self, paused: bool) -> None:
         """Trainer thread, as a command."""

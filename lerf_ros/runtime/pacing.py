@@ -128,6 +128,12 @@ class SnapshotSchedule:
         self._first = first
         self._period_s = min(self._period_s, longest_s)
 
+    def restart(self) -> None:
+        """Begin anew, with another map."""
+        self._period_s = min(MIN_PERIOD_S, self._longest_s)
+        self._published_at = self._clock()
+        self._answerable = False
+
     def due(self, keyframes: int, steps: int) -> bool:
         """Return whether to publish now."""
         if not self._answerable and keyframes >= self._first[0] and steps >= self._first[1]:

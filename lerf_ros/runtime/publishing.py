@@ -40,6 +40,12 @@ class Publisher:
         """Return whether it is time."""
         return self._schedule.due(self._mapper.keyframe_count, self._mapper.step_count)
 
+    def renew(self) -> None:
+        """Show what the map is after it was changed as a whole: nothing, if it is none any more."""
+        self._schedule.restart()
+        self._stamp_ns = 0
+        self.publish()
+
     def publish(self) -> None:
         """Freeze the map and let it be seen; without a keyframe there is nothing to see."""
         begin = time.monotonic()

@@ -47,6 +47,7 @@ class FakeMapper:
     keyframes: list[int] = field(default_factory=list)
     step_count: int = 0
     skipped: int = 0
+    keyframe_step: int = 0
     released_at: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:

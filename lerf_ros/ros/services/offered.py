@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """All services of the node, each answered in a worker thread; they answer inactive as well as active."""
 
-from std_srvs.srv import SetBool
+import numpy as np
+from std_srvs.srv import SetBool, Trigger
 
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.keyframes import KeyframeStore
+from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.core.phrases import Corner
+from lerf_ros.ros.services.forgetting import ForgetRegionService, ResetService
+from lerf_ros.ros.services.load_map import LoadMapService
 from lerf_ros.ros.services.next_views import NextViewsService
 from lerf_ros.ros.services.query import QueryService
+from lerf_ros.ros.services.render import RenderService
 from lerf_ros.ros.services.save_map import SaveMapService
 from lerf_ros.ros.services.training import TrainingService
 from lerf_ros.ros.site import Site
-from lerf_ros.srv import NextViews, Query, SaveMap
+from lerf_ros.srv import ForgetRegion, LoadMap, NextViews, Query, Render, SaveMap
 
 
 class Services:
@@ -22,14 +28,27 @@ class Services:
         query = QueryService(
             settings, site.encoder, loop.snapshot, site.poses, site.now_ns, loop.answering, site.queries
         )
-        save = SaveMapService(settings, lambda: loop.command(site.mapper.publish))
+        mapper = site.mapper
+        save = SaveMapService(
+            settings, lambda keyframes: loop.command(lambda: (mapper.publish(), mapper.training_state(keyframes)))
+        )
+        load = LoadMapService(settings, mapper, lambda restored: loop.remake(lambda: mapper.adopt(restored)))
+        forget = ForgetRegionService(
+            settings, site.poses, lambda low, high: loop.remake(lambda: forgotten(mapper, low, high, site.now_ns()))
+        )
+        reset = ResetService(settings, lambda: loop.remake(mapper.reset))
+        render = RenderService(settings, site.encoder, loop.snapshot, site.poses)
         pause = TrainingService(settings, loop.set_training)
         store = site.mapper.store
         views = NextViewsService(settings, site.encoder, loop.snapshot, lambda frame: newest_camera(store, frame))
         serve = site.workers.serve
         self._services = [
-            serve(self._node, Query, "~/query", query, on="query"),
+            serve(self._node, Query, "~/query", query, on="query", refuse=query.refuse),
+            serve(self._node, Render, "~/render", render),
             serve(self._node, SaveMap, "~/save_map", save),
+            serve(self._node, LoadMap, "~/load_map", load),
+            serve(self._node, ForgetRegion, "~/forget_region", forget),
+            serve(self._node, Trigger, "~/reset", reset),
             serve(self._node, NextViews, "~/next_views", views),
             serve(self._node, SetBool, "~/set_training", pause),
         ]
@@ -44,6 +63,13 @@ class Services:
         """Withdraw the services."""
         for service in self._services:
             self._node.destroy_service(service)
+
+
+def forgotten(mapper: LerfMapper, low: Corner, high: Corner, now_ns: int) -> int | None:
+    """Forget a box as it was seen until now; return how many surface points were in it, None if there is no map."""
+    if not mapper.has_map:
+        return None
+    return mapper.forget(np.array(low), np.array(high), now_ns)
 
 
 def newest_camera(store: KeyframeStore, frame: str) -> Intrinsics | None:

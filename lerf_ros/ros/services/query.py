@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
+from geometry_msgs.msg import Point
 from jaxtyping import Float64
 from std_msgs.msg import Header
 
 from lerf_ros.core.encoders import ImageTextEncoder
-from lerf_ros.core.geometry import transform_points
 from lerf_ros.core.phrases import Corner
 from lerf_ros.core.query import QueryRequest, Status, answer
 from lerf_ros.core.snapshot import FieldSnapshot
@@ -20,6 +20,7 @@ from lerf_ros.msg import QueryResult
 from lerf_ros.ros.outputs.answers import result_message
 from lerf_ros.ros.outputs.tally import QueryTally
 from lerf_ros.ros.poses.source import PoseSource
+from lerf_ros.ros.services.regions import upright_box
 from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import Query
 
@@ -78,10 +79,10 @@ class QueryService:
             answers = answer(snapshot, self._request(request), self._encoder, self._settings.now, self._now_ns())
             response.results = [result_message(a, response.header, T_target_world) for a in answers]
         except (PromptError, PoseError) as error:
-            self._refuse(request, response, Status.BAD_REQUEST, str(error))
+            _refuse(request, response, Status.BAD_REQUEST, str(error))
         except Exception as error:  # a service callback that raises would take the node down
             _log.exception("query %r failed", list(request.prompts)[:5])
-            self._refuse(request, response, Status.INTERNAL, f"{type(error).__name__}: {error}")
+            _refuse(request, response, Status.INTERNAL, f"{type(error).__name__}: {error}")
         return response
 
     def _target(self, frame: str, header: Header) -> Float64[np.ndarray, "4 4"]:
@@ -108,31 +109,20 @@ class QueryService:
 
     def _region(self, message: Query.Request) -> tuple[Corner, Corner] | None:
         """Return the region as an upright box in the world frame; None when both corners are zero."""
-        low = np.array([message.region_min.x, message.region_min.y, message.region_min.z])
-        high = np.array([message.region_max.x, message.region_max.y, message.region_max.z])
-        if not low.any() and not high.any():
+        if message.region_min == Point() and message.region_max == Point():
             return None
-        if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-            raise PromptError(
-                f"region_min {low.tolist()} must be finite and below region_max {high.tolist()} in x, y and z"
-            )
-        frame, world = message.region_frame, self._settings.now.input.world_frame
-        if frame and frame != world:
-            try:
-                T_world_region = self._transforms.lookup(world, frame, None)
-            except PoseError as error:
-                raise PoseError(error.cause, f"region_frame {frame!r} cannot be reached: {error}") from error
-            corners = np.array(np.meshgrid(*np.stack([low, high], axis=1))).reshape(3, -1).T
-            turned = transform_points(T_world_region, corners)
-            low, high = turned.min(axis=0), turned.max(axis=0)
-        return _corner(low), _corner(high)
+        return upright_box(
+            message.region_min, message.region_max, message.region_frame, self._settings.now.input.world_frame,
+            self._transforms,
+        )  # fmt: skip
 
-    def _refuse(self, request: Query.Request, response: Query.Response, status: Status, message: str) -> None:
-        response.message = message
-        response.results = [
-            QueryResult(prompt=prompt, status=int(status), message=message) for prompt in request.prompts
-        ]
+    @staticmethod
+    def refuse(request: Query.Request, response: Query.Response, reason: str) -> Query.Response:
+        """Fill the response to a request that is not answered, because too many wait for instance."""
+        _refuse(request, response, Status.NOT_READY, reason)
+        return response
 
 
-def _corner(xyz: Float64[np.ndarray, " 3"]) -> Corner:
-    return float(xyz[0]), float(xyz[1]), float(xyz[2])
+def _refuse(request: Query.Request, response: Query.Response, status: Status, message: str) -> None:
+    response.message = message
+    response.results = [QueryResult(prompt=prompt, status=int(status), message=message) for prompt in request.prompts]

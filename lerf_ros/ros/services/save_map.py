@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`~/save_map`: the trainer freezes the map between two steps, the executor's thread writes it. Never raises."""
+"""`~/save_map`: the trainer freezes the map between two steps, a worker thread writes it. Never raises."""
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future
 from pathlib import Path
 
 from lerf_ros.core.mapfile import map_path, save_map
+from lerf_ros.core.restoring import TrainingState
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import LerfError, MapFileError
+from lerf_ros.ros.services.commands import wait_for
 from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import SaveMap
 
@@ -20,10 +22,13 @@ class SaveMapService:
 
     Args:
         settings: the configuration in force.
-        freeze: asks the trainer thread for a fresh snapshot; the future gives None before the first keyframe.
+        freeze: asks the trainer thread for a fresh snapshot (None before the first keyframe) and what training would
+            go on from, with keyframes or without.
     """
 
-    def __init__(self, settings: Settings, freeze: Callable[[], "Future[FieldSnapshot | None]"]) -> None:
+    def __init__(
+        self, settings: Settings, freeze: "Callable[[bool], Future[tuple[FieldSnapshot | None, TrainingState]]]"
+    ) -> None:
         self._settings = settings
         self._freeze = freeze
 
@@ -32,15 +37,11 @@ class SaveMapService:
         runtime = self._settings.now.runtime
         try:
             path = map_path(Path(runtime.maps_dir).expanduser().resolve(), request.name)
-            frozen = self._freeze()
-            snapshot = frozen.result(runtime.command_timeout_s)
+            snapshot, state = wait_for(lambda: self._freeze(runtime.save_keyframes), runtime.command_timeout_s)
             if snapshot is None:
                 raise MapFileError("there is no map yet: no keyframe has come")
-            save_map(snapshot, path, self._settings.now)
+            save_map(snapshot, path, self._settings.now, state)
             response.success, response.path, response.training_step = True, str(path), snapshot.step
-        except TimeoutError:
-            frozen.cancel()
-            response.message = f"training did not pause within {runtime.command_timeout_s:g} s; try again"
         except LerfError as error:
             response.message = str(error)
         except Exception as error:  # a service callback that raises would take the node down

@@ -2,11 +2,12 @@
 """`~/set_training`: whoever needs the CPU (an arm in motion) has training pause, and go on later. Never raises."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future
 
 from std_srvs.srv import SetBool
 
 from lerf_ros.errors import LerfError
+from lerf_ros.ros.services.commands import wait_for
 from lerf_ros.ros.settings import Settings
 
 
@@ -26,13 +27,9 @@ class TrainingService:
         """Fill the response; it is given when no step is running any more (or steps may run again)."""
         timeout_s = self._settings.now.runtime.command_timeout_s
         try:
-            done = self._set_training(bool(request.data))
-            done.result(timeout_s)
+            wait_for(lambda: self._set_training(bool(request.data)), timeout_s)
             response.success = True
             response.message = "training goes on" if request.data else "training pauses; queries are still answered"
-        except TimeoutError:
-            done.cancel()
-            response.message = f"training did not hear it within {timeout_s:g} s; try again"
         except LerfError as error:
             response.message = str(error)
         return response

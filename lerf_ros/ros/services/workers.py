@@ -2,20 +2,38 @@
 """Services that answer from threads of their own, so that no request holds up cameras and transforms."""
 
 import logging
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from rclpy.exceptions import InvalidHandle
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.service import Service
+
+from lerf_ros.ros.services.lane import Lane
 
 RCLError: type[Exception] = rclpy_implementation.RCLError
 Q = TypeVar("Q")
 A = TypeVar("A")
 
+WAITING = {"query": 32, "long": 8}
+"""Most requests that wait in each lane; who comes then is told at once that it is busy."""
+
+DEPTH = 256
+"""Requests that the middleware keeps until they are looked at: a burst must be answered, if only by "busy"."""
+
+CLOSE_S = 5.0
+
 _log = logging.getLogger(__name__)
+
+
+def refused(request: Any, response: Any, reason: str) -> Any:
+    """Return the response of a service that says by `message` alone why it did nothing."""
+    response.message = reason
+    return response
 
 
 class Workers:
@@ -24,32 +42,33 @@ class Workers:
     Requests are taken by the executor's thread, which only hands them over; the thread that made the answer sends it.
     """
 
-    def __init__(self) -> None:
-        self._pools = {
-            name: ThreadPoolExecutor(1, thread_name_prefix=f"lerf-{name}") for name in ("query", "long")
-        }
+    def __init__(self, close_s: float = CLOSE_S) -> None:
+        self._lanes = {name: Lane(name, limit) for name, limit in WAITING.items()}
+        self._close_s = close_s
 
     def serve(
-        self, node: Node, kind: Any, name: str, handle: Callable[[Q, A], A], *, on: str = "long"
-    ) -> Service:
+        self, node: Node, kind: Any, name: str, handle: Callable[[Q, A], A], *, on: str = "long",
+        refuse: Callable[[Q, A, str], A] = refused,
+    ) -> Service:  # fmt: skip
         """Offer a service whose `handle(request, response)` runs in a worker thread (`on`: "query" or "long").
 
-        `handle` must not raise: what goes wrong belongs into the response.
+        `handle` should not raise: what goes wrong belongs into the response. `refuse(request, response, reason)` fills
+        the response to a request that is not handled: too many wait, the node is taken down, or `handle` raised.
         """
-        pool = self._pools[on]
+        lane = self._lanes[on]
 
         def hand_over(request: Any, response: Any) -> Any:
-            return pool.submit(handle, request, response)
+            return lane.submit(
+                lambda: handle(request, response), lambda reason: refuse(request, kind.Response(), reason)
+            )
 
-        service = node.create_service(kind, name, hand_over)
+        service = node.create_service(kind, name, hand_over, qos_profile=QoSProfile(depth=DEPTH))
         send = service.send_response
 
         def send_when_done(answer: "Future[A]", header: object) -> None:
             answer.add_done_callback(lambda done: _send(done, header))
 
         def _send(done: "Future[A]", header: object) -> None:
-            if done.cancelled():
-                return  # the node is being taken down; the client's own time-out tells
             try:
                 send(done.result(), header)
             except (RCLError, InvalidHandle):
@@ -62,6 +81,10 @@ class Workers:
         return service
 
     def close(self) -> None:
-        """Finish what is being answered, drop what waits, end the threads."""
-        for pool in self._pools.values():
-            pool.shutdown(wait=True, cancel_futures=True)
+        """Finish what is being answered, refuse what waits, end the threads; leave behind one that takes too long."""
+        deadline = time.monotonic() + self._close_s
+        for lane in self._lanes.values():
+            lane.close()
+        for name, lane in self._lanes.items():
+            if not lane.join(deadline):
+                _log.error("a %s request was not answered within %.1f s: left behind", name, self._close_s)
