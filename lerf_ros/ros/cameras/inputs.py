@@ -11,7 +11,7 @@ from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolic
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
-from lerf_ros.config import InputConfig
+from lerf_ros.config import Config, InputConfig
 from lerf_ros.errors import MappingStoppedError
 from lerf_ros.ros.cameras.frame import Picture
 from lerf_ros.ros.cameras.streams import CameraStreams, Topic, check_topics
@@ -40,6 +40,7 @@ class CameraInputs:
         self._cameras = [CameraStreams(name, config) for name in config.camera_names]
         check_topics(self._cameras, site.node)
         self._subscriptions: list[Subscription] = []
+        site.settings.watch(self._follow)
 
     @property
     def unmatched(self) -> Mapping[str, int]:
@@ -76,6 +77,11 @@ class CameraInputs:
 
     def close(self) -> None:
         """Nothing is left of an inactive one."""
+
+    def _follow(self, config: Config) -> None:
+        """Match by the slop that is asked for now."""
+        for camera in self._cameras:
+            camera.matcher.slop_ns = int(config.input.sync_slop_s * 1e9)
 
     def _subscribe(self, camera: CameraStreams, topic: Topic) -> Subscription:
         events = SubscriptionEventCallbacks(

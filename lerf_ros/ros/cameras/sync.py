@@ -28,7 +28,7 @@ class StampMatcher(Generic[T]):
     def __init__(self, leader: str, others: Sequence[str], slop_ns: int, size: int) -> None:
         self._leader = leader
         self._others = tuple(others)
-        self._slop_ns = slop_ns
+        self.slop_ns = slop_ns
         self._size = size
         self._arrivals = 0
         self._waiting: deque[_Arrived[T]] = deque()
@@ -80,14 +80,14 @@ class StampMatcher(Generic[T]):
             return None
         nearest = min(entries, key=lambda entry: abs(entry.stamp_ns - stamp_ns))
         apart = abs(nearest.stamp_ns - stamp_ns)
-        if apart > self._slop_ns:
+        if apart > self.slop_ns:
             self.closest_miss_ns[stream] = min(apart, self.closest_miss_ns.get(stream, apart))
             return None
         return nearest
 
     def _is_past(self, stream: str, leader: "_Arrived[T]") -> bool:
         newest = self._streams[stream][-1] if self._streams[stream] else leader
-        return newest.order > leader.order and newest.stamp_ns > leader.stamp_ns + self._slop_ns
+        return newest.order > leader.order and newest.stamp_ns > leader.stamp_ns + self.slop_ns
 
 
 @dataclass(frozen=True)
