@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import yaml
 from rcl_interfaces.msg import ParameterType
 from rclpy.parameter import Parameter
-from ros.lerf_client import LerfClient
+from ros.lerf_client import CAMERA, DEPTH_M, INTRINSICS, LerfClient, floor
 from ros.managing import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Manager
 from ros.test_node import SMALL
 from ros_processes import Program, lerf_node, wait_until
@@ -18,6 +19,8 @@ from tiny_clip_model import write_model
 from lerf_ros.config import options
 from lerf_ros.msg import QueryResult
 from lerf_ros.options import flattened
+from lerf_ros.ros.cameras.images import image_from_depth, image_from_rgb
+from lerf_ros.ros.cameras.models import info_from_intrinsics
 from lerf_ros.ros.params import ROS_OWN
 
 pytestmark = pytest.mark.ros
@@ -101,6 +104,27 @@ def test_limits_of_frames_and_distances_of_keyframes_hold_at_once(running: Runni
     assert manager.set("input.max_pixels", 100_000).successful
     client.send_frame(x=0.2)
     wait_until(lambda: client.next_status().keyframes == 3, "small enough again")
+
+
+def test_how_far_stamps_may_lie_apart_holds_at_once(running: Running) -> None:
+    manager, client = running.manager, running.client
+    keyframes = client.next_status().keyframes
+    for slop_s, expected in ((0.0, keyframes), (0.05, keyframes + 1)):
+        assert manager.set("input.sync_slop_s", slop_s).successful
+        stamp_ns = client.now_ns()
+        for topic, apart_ms, message in (
+            (client.info, 10, info_from_intrinsics(INTRINSICS, CAMERA, 0)),
+            (client.depth, 10, image_from_depth(np.full((48, 64), DEPTH_M, np.float32), CAMERA, 0)),
+            (client.image, 0, image_from_rgb(floor(0.4, 0.2), CAMERA, 0)),
+        ):
+            stamp = message.header.stamp
+            stamp.sec, stamp.nanosec = divmod(stamp_ns + apart_ms * 1_000_000, 10**9)
+            client.send_pose(0.4, 0.2, stamp_ns)
+            topic.publish(message)
+        for _ in range(5 if expected == keyframes else 0):
+            assert client.next_status().keyframes == keyframes
+        wait_until(lambda n=expected: client.next_status().keyframes == n, f"{expected} keyframes")  # type: ignore[misc]
+    assert manager.set("input.sync_slop_s", 0.02).successful
 
 
 def test_answers_training_and_files_follow(running: Running) -> None:
