@@ -30,7 +30,7 @@ from lerf_ros.ros.cameras.images import image_from_depth, image_from_rgb
 from lerf_ros.ros.cameras.models import info_from_intrinsics
 from lerf_ros.ros.log_bridge import install
 from lerf_ros.ros.running import run_program
-from lerf_ros.sim import messages
+from lerf_ros.sim import hands, messages
 from lerf_ros.sim.arm import Arm, Outcome, Program, home_program
 from lerf_ros.sim.arm_model import LINKS
 from lerf_ros.sim.camera import RenderedFrame
@@ -40,7 +40,7 @@ from lerf_ros.sim.scan import look_program, scan_program
 from lerf_ros.sim.simulation import RobotState, Simulation
 from lerf_ros.sim.spec import sample_spec
 from lerf_ros.sim.urdf import robot_description
-from lerf_ros.srv import ExecuteGrasp, LookFrom
+from lerf_ros.srv import ExecuteGrasp, LookFrom, MoveObject
 
 _RELIABLE: Final = QoSProfile(depth=100, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 _LATCHED: Final = QoSProfile(
@@ -88,6 +88,7 @@ class SimRobot(Node):
         self.create_service(Trigger, "~/scan", self._on_scan, callback_group=group)
         self.create_service(Trigger, "~/home", self._on_home, callback_group=group)
         self.create_service(LookFrom, "~/look_from", self._on_look, callback_group=group)
+        self.create_service(MoveObject, "~/move_object", self._on_move, callback_group=group)
         self.create_service(ExecuteGrasp, "~/execute_grasp", self._on_grasp, callback_group=group)
         self.create_timer(1.0, self._watch, callback_group=group)
         names = ", ".join(o.name for o in spec.objects)
@@ -141,8 +142,11 @@ class SimRobot(Node):
             rclpy.try_shutdown()
 
     def _perform(self, make: Callable[[Arm], Program]) -> Outcome:
-        """Hands a program to the simulation and waits for its outcome, at most `_COMMAND_S` and while ROS runs."""
-        future: Future[Outcome] = self._simulation.submit(make)
+        """Hands a program to the simulation and waits for its outcome."""
+        return self._result(self._simulation.submit(make))
+
+    def _result(self, future: "Future[Outcome]") -> Outcome:
+        """Waits for an outcome, at most `_COMMAND_S` and while ROS runs."""
         deadline = time.monotonic() + _COMMAND_S
         while rclpy.ok() and time.monotonic() < deadline:
             try:
@@ -172,6 +176,14 @@ class SimRobot(Node):
                 outcome = self._perform(lambda arm: look_program(arm, pose))
         except LerfError as error:
             outcome = Outcome(False, f"refused: {error}")
+        response.success, response.message = outcome.success, outcome.message
+        return response
+
+    def _on_move(self, request: MoveObject.Request, response: MoveObject.Response) -> MoveObject.Response:
+        name, x, y, yaw = request.name, float(request.x), float(request.y), float(request.yaw_rad)
+        deed = (lambda scene: hands.remove(scene, name)) if request.remove else (
+            lambda scene: hands.move(scene, name, x, y, yaw))
+        outcome = self._result(self._simulation.meddle(deed))
         response.success, response.message = outcome.success, outcome.message
         return response
 

@@ -61,6 +61,7 @@ class Simulation:
         self._frame_s, self._state_s = 1.0 / camera_hz, 1.0 / state_hz
         self._commands: SimpleQueue[tuple[Callable[[Arm], Program], Future[Outcome]]] = SimpleQueue()
         self._running: Future[Outcome] | None = None
+        self._deeds: SimpleQueue[tuple[Callable[[Scene], Outcome], Future[Outcome]]] = SimpleQueue()
         self._stop = threading.Event()
         self._ready = threading.Event()
         self.fault = ""
@@ -83,6 +84,15 @@ class Simulation:
             future.set_result(Outcome(False, "the simulation has stopped"))
         else:
             self._commands.put((make, future))
+        return future
+
+    def meddle(self, deed: Callable[[Scene], Outcome]) -> "Future[Outcome]":
+        """Have something done to the scene between two steps, whatever the arm is at: a person's hand (`hands`)."""
+        future: Future[Outcome] = Future()
+        if self._stop.is_set():
+            future.set_result(Outcome(False, "the simulation has stopped"))
+        else:
+            self._deeds.put((deed, future))
         return future
 
     def close(self, timeout_s: float = 10.0) -> bool:
@@ -113,6 +123,7 @@ class Simulation:
         next_state = next_frame = float(scene.data.time)
         while not self._stop.is_set():
             self._take_commands(arm)
+            self._let_meddle(scene)
             behind = time.monotonic() - zero - float(scene.data.time)
             if behind > _MAX_CATCH_UP_S:
                 zero += behind - _MAX_CATCH_UP_S
@@ -151,6 +162,15 @@ class Simulation:
                 continue
             self._running = future
 
+    def _let_meddle(self, scene: Scene) -> None:
+        while not self._deeds.empty():
+            deed, future = self._deeds.get_nowait()
+            try:
+                future.set_result(deed(scene))
+            except Exception as error:  # one bad deed must not end the robot
+                log.exception("a change of the scene failed")
+                future.set_result(Outcome(False, f"it failed: {error}"))
+
     def _answer(self, arm: Arm) -> None:
         if self._running is not None and not arm.busy and arm.outcome is not None:
             self._running.set_result(arm.outcome)
@@ -160,6 +180,8 @@ class Simulation:
         ended = Outcome(False, f"the simulation has stopped{': ' + self.fault if self.fault else ''}")
         if self._running is not None:
             self._running.set_result(ended)
+        while not self._deeds.empty():
+            self._deeds.get_nowait()[1].set_result(ended)
         while not self._commands.empty():
             self._commands.get_nowait()[1].set_result(ended)
 
