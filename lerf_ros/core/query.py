@@ -16,6 +16,7 @@ from lerf_ros.core.phrases import check_request, phrase_fault
 from lerf_ros.core.request import Instance, PromptAnswer, QueryRequest, Status
 from lerf_ros.core.search import Search
 from lerf_ros.core.snapshot import FieldSnapshot
+from lerf_ros.core.staleness import contradiction, unsettled
 from lerf_ros.core.support import PART_SHARE, SHARE
 from lerf_ros.errors import EncoderError, PromptError
 
@@ -117,6 +118,7 @@ class _Answers:
         if best.probability < self._config.query.found_probability:
             why = (f"the best match has relevancy {best.relevancy:.2f}, probability {best.probability:.2f}, "
                    f"at {_written(point)}")  # fmt: skip
+            why = "; ".join(filter(None, (why, unsettled(self._snapshot))))
             return replace(found, status=Status.NOT_FOUND, message=why, argmax_point=None)
         rivals = self._rivals(place)
         if rivals:
@@ -156,9 +158,14 @@ class _Answers:
                 message = " ".join(filter(None, (message, "no free grasp fits the gripper")))
         limit = request.max_points or self._config.query.max_points
         some = rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(int)]
-        instances = tuple(self._instance(m, np.flatnonzero(self._segments.body == m.segment)) for m in rivals)
+        others = [np.flatnonzero(self._segments.body == m.segment) for m in rivals]
+        instances = tuple(self._instance(m, each) for m, each in zip(rivals, others, strict=True))
+        status = found.status
+        doubts = filter(None, (contradiction(self._snapshot, each) for each in (whole, *others)))
+        if doubt := next(doubts, ""):
+            status, message = Status.STALE, " ".join(filter(None, (doubt, message)))
         return replace(
-            found, message=message, extent=oriented_extent(points, support), points=surface.points[some],
+            found, status=status, message=message, extent=oriented_extent(points, support), points=surface.points[some],
             colours=surface.colours[some], point_relevancy=place.heat.supported(some),
             targets=targets[: request.max_targets or DEFAULT_TARGETS],
             instances=(self._instance(place.best, whole), *instances),
