@@ -56,6 +56,7 @@ class SelfCheck:
         self._warnings: dict[tuple[str, str], _Warning] = {}
         self._logged: set[tuple[str, str]] = set()
         self._cameras: dict[str, _Camera] = {}
+        self._matched: dict[str, int] = {}
 
     @property
     def warnings(self) -> list[str]:
@@ -99,12 +100,17 @@ class SelfCheck:
             "(it receives from both kinds)",
         )
 
-    def arrived(self, topic: str) -> None:
-        """Something has come on `topic` after all."""
-        self.clear(f"qos_mismatch {topic}")
-
     def unmatched(self, dropped: int, matched: int, closest_miss_ns: dict[str, int], camera: str = "") -> None:
-        """Say so when images keep coming but never find their partners."""
+        """Say so when images keep coming but never find their partners; `camera` as in `input.cameras`.
+
+        Where more of them do, whatever kept messages from coming is over.
+        """
+        with self._lock:
+            flows = matched > self._matched.get(camera, 0)
+            self._matched[camera] = matched
+            mismatches = [name for name, _ in self._warnings if name.startswith("qos_mismatch") and camera in name]
+        if flows:
+            self.judge(dict.fromkeys(mismatches))
         if matched:
             self.judge({"stamps_apart": None, "stream_missing": None}, camera)
         elif dropped >= UNMATCHED_FRAMES and closest_miss_ns:

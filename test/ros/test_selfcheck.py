@@ -130,10 +130,21 @@ def test_stamps_that_never_meet_and_streams_that_never_come() -> None:
     assert fine.warnings == []
 
 
-def test_a_qos_mismatch_is_over_when_something_arrives() -> None:
+def test_a_qos_mismatch_is_over_when_frames_come_again() -> None:
     check = SelfCheck()
+    check.unmatched(0, 3, {})
     check.qos_mismatch("/image", "RELIABILITY")
+    check.unmatched(0, 3, {})
     assert names(check) == ["qos_mismatch /image"]
     assert "best_effort" in check.warnings[0]
-    check.arrived("/image")
+    check.unmatched(0, 4, {})
+    assert check.warnings == []
+
+
+def test_a_qos_mismatch_of_one_camera_is_not_cured_by_another() -> None:
+    check = SelfCheck()
+    check.qos_mismatch("/left/image", "RELIABILITY")
+    check.unmatched(0, 1, {}, "right")
+    assert names(check) == ["qos_mismatch /left/image"]
+    check.unmatched(0, 1, {}, "left")
     assert check.warnings == []
