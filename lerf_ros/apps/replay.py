@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`replay`: a recorded capture as ROS topics, so that the node maps it as if a camera were there."""
+"""`replay`: a recorded capture or a bag as ROS topics, so that the node maps it as if a camera were there."""
 
 import enum
 import itertools
@@ -28,7 +28,8 @@ class Stamps(enum.StrEnum):
 
 
 def run(
-    dataset: Annotated[Path, typer.Argument(help="Folder with a nerfstudio transforms.json, or that file")],
+    dataset: Annotated[Path, typer.Argument(help="Folder with a nerfstudio transforms.json, or that file; or a bag "
+                                            "of ROS 2 (its folder, .db3 or .mcap)")],
     rate: Annotated[float, typer.Option(min=0.001, help="Speed: 1 as recorded, 0.5 half as fast")] = 1.0,
     holdout: Annotated[int, typer.Option(min=0, help="Leave out that many views, evenly spread, for `measure`")] = 0,
     loop: Annotated[bool, typer.Option("--loop/--once", help="Start again at the end, until interrupted")] = False,
@@ -40,22 +41,47 @@ def run(
     world_frame: Annotated[str, typer.Option(help="Frame of the poses: the node's input.world_frame")] = "base_link",
     camera_frame: Annotated[str, typer.Option(help="Frame of the images")] = "camera_optical_frame",
     wait_s: Annotated[float, typer.Option(min=0.0, help="How long to wait for subscribers before giving up")] = 60.0,
+    clock: Annotated[bool, typer.Option("--clock", help="Bag: publish /clock, for a node with use_sim_time")] = False,
+    recorded_names: Annotated[
+        bool, typer.Option("--recorded-names", help="Bag: keep its topics' names instead of those the node listens to")
+    ] = False,
+    image: Annotated[str, typer.Option(help="Bag: topic of images (found by type if there is one)")] = "",
+    camera_info: Annotated[str, typer.Option(help="Bag: topic of their camera info")] = "",
+    depth_topic: Annotated[str, typer.Option(help="Bag: topic of depth images")] = "",
+    pose_source: Annotated[str, typer.Option(help="Bag: tf, pose or odometry, where it has several")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when done")] = False,
 ) -> None:
-    """Publish a capture on image, camera_info, depth and /tf. Waits for a subscriber before the first frame."""
+    """Publish a capture or a bag on image, camera_info, depth and /tf. Waits for a subscriber before the first frame.
+
+    A bag keeps its stamps: start the node with use_sim_time:=true, and this with --clock.
+    """
+    from lerf_ros.apps.bag_replay import BagPlan, replay_bag
+    from lerf_ros.data.bag import is_bag
+    from lerf_ros.data.bag_topics import Wanted
     from lerf_ros.data.transforms_json import held_out_indices, read_capture
     from lerf_ros.errors import DatasetError
 
     plan = _Plan(rate, loop, depth, stamps, wait_s)
     try:
+        if is_bag(dataset):
+            wanted = Wanted(image, camera_info, depth_topic, "", pose_source, depth)
+            bag_plan = BagPlan(rate, loop, clock, wait_s, recorded_names)
+            _done(dataset, replay_bag(dataset, wanted, bag_plan), as_json)
+            return
+        if clock:
+            raise DatasetError("--clock is for bags: a capture is published with stamps of now")
         capture = read_capture(dataset)
         held = set(held_out_indices(len(capture), holdout))
         frames = [frame for i, frame in enumerate(capture) if i not in held]
         published = _replay(frames, plan, world_frame, camera_frame, pose_topic)
     except DatasetError as error:
         raise _stop(str(error)) from error
+    _done(dataset, published, as_json, frames=len(frames))
+
+
+def _done(dataset: Path, published: int, as_json: bool, **more: int) -> None:
     if as_json:
-        sys.stdout.write(json.dumps({"published": published, "frames": len(frames)}) + "\n")
+        sys.stdout.write(json.dumps({"published": published, **more}) + "\n")
     else:
         sys.stderr.write(f"published {published} frames of {dataset}\n")
 
