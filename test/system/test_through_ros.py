@@ -105,7 +105,7 @@ def test_it_finds_what_it_is_asked_for(world: World) -> None:
     client = world.client
     assert client.set_prompts([world.phrase]).successful
     client.scan_all(world.node)
-    client.spin_until(lambda: client.status.training == "resting", "training to rest", world.node, 180.0)
+    client.settle(world.node)
     found = client.result(world.phrase, plan_grasps=True)
     assert found.status == QueryResult.FOUND, found.message
     assert world.error_m(found) < RIGHT_WITHIN_M
@@ -114,9 +114,9 @@ def test_it_finds_what_it_is_asked_for(world: World) -> None:
 
 def test_everything_is_published(world: World) -> None:
     client = world.client
-    names = ("/lerf/cloud", "/lerf/markers", "/lerf/relevancy/0", "/lerf/relevancy_image", "/lerf/grasp_target")
+    names = ("/lerf/cloud", "/lerf/markers", "/lerf/relevancy/prompt_0", "/lerf/relevancy_image", "/lerf/grasp_target")
     client.spin_until(lambda: all(name in client.last for name in names), f"{names}", world.node)
-    points, _, relevancy = cloud_arrays(client.last["/lerf/relevancy/0"])
+    points, _, relevancy = cloud_arrays(client.last["/lerf/relevancy/prompt_0"])
     world.judge.place(client.objects)
     hottest = points[int(relevancy.argmax())].astype(float)
     assert world.judge.error_m(hottest, world.asked.objects) < RIGHT_WITHIN_M
@@ -179,7 +179,7 @@ def test_a_moved_thing_is_found_where_it_went(world: World) -> None:
             break
     assert moved is not None, "there is no free place on the table"
     client.scan_all(world.node)
-    client.spin_until(lambda: client.status.training == "resting", "training to rest", world.node, 240.0)
+    client.settle(world.node)
     found = client.result(world.phrase)
     assert found.status == QueryResult.FOUND, found.message
     assert world.error_m(found) < RIGHT_WITHIN_M
@@ -200,7 +200,7 @@ def test_a_forgotten_place_holds_nothing_until_it_is_seen_again(world: World) ->
     gone = client.result(world.phrase)
     assert gone.status != QueryResult.FOUND or world.error_m(gone) > 0.05
     client.scan_all(world.node)
-    client.spin_until(lambda: client.status.training == "resting", "training to rest", world.node, 240.0)
+    client.settle(world.node)
     again = client.result(world.phrase)
     assert again.status == QueryResult.FOUND, again.message
     assert world.error_m(again) < RIGHT_WITHIN_M

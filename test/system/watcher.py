@@ -24,6 +24,7 @@ from lerf_ros.srv import ForgetRegion, LoadMap, LookFrom, MoveObject, NextViews,
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ANSWER_S = 60.0
+SETTLED_STEPS = 600
 
 
 class Watcher(DemoClient):
@@ -34,13 +35,13 @@ class Watcher(DemoClient):
         self.last: dict[str, Any] = {}
         topics: dict[str, Any] = {
             "/lerf/cloud": PointCloud2, "/lerf/markers": MarkerArray, "/lerf/grasp_target": PoseStamped,
-            "/lerf/relevancy/0": PointCloud2,
+            "/lerf/relevancy/prompt_0": PointCloud2,
         }  # fmt: skip
         for name, kind in topics.items():
             self.create_subscription(kind, name, lambda m, name=name: self.last.update({name: m}), LATCHED)
         for name, kind in {"/diagnostics": DiagnosticArray, "/lerf/relevancy_image": Image}.items():
             self.create_subscription(kind, name, lambda m, name=name: self.last.update({name: m}), 10)
-        self._clients: dict[str, Client] = {}
+        self._asked: dict[str, Client] = {}
         self.kinds: dict[str, Any] = {
             "/lerf/render": Render, "/lerf/save_map": SaveMap, "/lerf/load_map": LoadMap, "/lerf/reset": Trigger,
             "/lerf/forget_region": ForgetRegion, "/lerf/set_training": SetBool, "/lerf/next_views": NextViews,
@@ -51,7 +52,7 @@ class Watcher(DemoClient):
     def call(self, name: str, **fields: Any) -> Any:
         """Call a service of the table, with a time-out."""
         kind = self.kinds[name]
-        client = self._clients.setdefault(name, self.create_client(kind, name))
+        client = self._asked.get(name) or self._asked.setdefault(name, self.create_client(kind, name))
         assert client.wait_for_service(20.0), f"{name} is not offered"
         return self.wait(client.call_async(kind.Request(**fields)), ANSWER_S, name)
 
@@ -90,6 +91,16 @@ class Watcher(DemoClient):
         done = self.scan()
         self.spin_until(done.done, "the scan", program, 180.0)
         assert done.result().success, done.result().message
+
+    def settle(self, program: Program) -> None:
+        """Let training go on for a while (or until it rests), and a snapshot of it be published."""
+        enough = self.status.step + SETTLED_STEPS
+
+        def settled() -> bool:
+            now = self.status
+            return now.snapshot_step >= enough or (now.training == "resting" and now.snapshot_step == now.step)
+
+        self.spin_until(settled, f"{SETTLED_STEPS} more steps", program, 240.0)
 
 
 def argmax_of(result: QueryResult) -> np.ndarray:
