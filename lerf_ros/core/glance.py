@@ -59,9 +59,11 @@ class Glance:
         camera = np.array([k.fx, k.fy, k.cx + 0.5, k.cy + 0.5]) / step
         return Glance(image.stamp_ns, image.camera, near, rgb, camera, invert(image.T_world_cam), step)
 
-    def pixels(self, blocks: Bool[np.ndarray, "h w"], shape: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-        """Return the pixels of some blocks and of the blocks around them, in an image of so many rows and columns."""
-        grown = cv2.dilate(blocks.astype(np.uint8), np.ones((3, 3), np.uint8))
+    def pixels(
+        self, blocks: Bool[np.ndarray, "h w"], shape: tuple[int, int], around: int = 1
+    ) -> Bool[np.ndarray, "H W"]:
+        """Return the pixels of some blocks and of those `around` them, in an image of so many rows and columns."""
+        grown = cv2.dilate(blocks.astype(np.uint8), np.ones((2 * around + 1, 2 * around + 1), np.uint8))
         whole = np.kron(grown, np.ones((self.step, self.step), np.uint8))
         out = np.zeros(shape, bool)
         out[: whole.shape[0], : whole.shape[1]] = whole[: shape[0], : shape[1]] > 0

@@ -18,8 +18,9 @@ LINK_VOXELS = 1.75
 JOIN_M = 0.03
 """Changes nearer than this to each other are one."""
 
-AROUND_M = 0.02
-"""Of a changed region, relearned as well: language is as wide as the crops that made it."""
+AROUND_M = 0.05
+"""Around a changed region older keyframes teach nothing either, for their crops show what has changed; it is relearned
+with the region."""
 
 
 @dataclass

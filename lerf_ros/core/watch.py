@@ -23,7 +23,7 @@ from lerf_ros.core.forgetting import masked
 from lerf_ros.core.fusion import CREATED, DOUBT, MASKED, REGION, SINCE, TESTED, WEAKLY, Cells
 from lerf_ros.core.glance import Glance
 from lerf_ros.core.keyframes import KeptImage, Keyframe, KeyframeStore
-from lerf_ros.core.regions import Region, Regions, groups
+from lerf_ros.core.regions import AROUND_M, Region, Regions, groups
 from lerf_ros.core.surface import SurfaceBuilder
 
 log = logging.getLogger(__name__)
@@ -199,11 +199,13 @@ class ChangeWatch:
 
 
 def _without(image: KeptImage, glance: Glance, verdict: Verdict, wrong: Iterable[int]) -> KeptImage:
-    """Return the image without the blocks where cells are in one of the states `wrong`, and those around them."""
+    """Return the image without what lies within `AROUND_M` of blocks where cells are in one of the states `wrong`."""
     which = np.isin(verdict.state, list(wrong))
     if not which.any():
         return image
-    return masked(image, glance.pixels(verdict.blocks(which, glance), image.rgb.shape[:2]))
+    blocks = verdict.blocks(which, glance)
+    around = round(AROUND_M * glance.camera[0] / float(np.median(glance.near_m[blocks])))
+    return masked(image, glance.pixels(blocks, image.rgb.shape[:2], max(around, 1)))
 
 
 def _written(region: Region) -> str:
