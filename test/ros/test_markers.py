@@ -114,6 +114,16 @@ def test_frusta_stand_where_keyframes_were_taken(snapshot: FieldSnapshot) -> Non
     np.testing.assert_allclose(points[16:], points[:16] + np.array([1, 2, 3]))
 
 
+def test_stale_surface_is_marked_point_by_point(snapshot: FieldSnapshot) -> None:
+    assert not by_name(drawn(snapshot), "stale")
+    since = np.zeros(len(snapshot.surface), np.int64)
+    since[[3, 7]] = 5
+    changed = replace(snapshot, surface=replace(snapshot.surface, stale_since_ns=since))
+    (cubes,) = by_name(drawn(changed), "stale")
+    np.testing.assert_allclose(xyz(cubes.points), snapshot.surface.points[[3, 7]], atol=1e-6)
+    assert cubes.scale.x == pytest.approx(1.5 * snapshot.surface.voxel_m)
+
+
 def test_the_workspace_is_drawn_as_its_edges(snapshot: FieldSnapshot) -> None:
     (box,) = by_name(drawn(snapshot), "workspace")
     ends = xyz(box.points).reshape(12, 2, 3)

@@ -15,6 +15,7 @@ from lerf_ros.config import Config, InputConfig
 from lerf_ros.errors import MappingStoppedError
 from lerf_ros.ros.cameras.frame import Picture
 from lerf_ros.ros.cameras.streams import CameraStreams, Topic, check_topics
+from lerf_ros.ros.outputs.look import CameraLook
 from lerf_ros.ros.site import Site
 
 
@@ -41,6 +42,7 @@ class CameraInputs:
         check_topics(self._cameras, site.node)
         self._subscriptions: list[Subscription] = []
         site.settings.watch(self._follow)
+        self._since = time.monotonic()
 
     @property
     def unmatched(self) -> Mapping[str, int]:
@@ -54,6 +56,20 @@ class CameraInputs:
         """Return how many images a second each camera has sent lately, by its name (empty: the only one)."""
         return {camera.camera: camera.rate.hz() for camera in self._cameras}
 
+    def looks(self) -> tuple[CameraLook, ...]:
+        """Return how each camera is doing: what is said of it in diagnostics."""
+        since_s = time.monotonic() - self._since
+        looks = []
+        for camera in self._cameras:
+            silent_s, topic = camera.rate.silent_s(), camera.topics(self._site.node)[0].name
+            looks.append(
+                CameraLook(
+                    camera.camera, self._site.node.resolve_topic_name(topic), camera.rate.hz(),
+                    since_s if silent_s is None else silent_s, silent_s is not None,
+                )
+            )  # fmt: skip
+        return tuple(looks)
+
     def look(self) -> None:
         """Tell the self-check how matching goes."""
         for camera in self._cameras:
@@ -63,6 +79,7 @@ class CameraInputs:
 
     def activate(self) -> None:
         """Subscribe."""
+        self._since = time.monotonic()
         for camera in self._cameras:
             for topic in camera.topics(self._site.node):
                 self._subscriptions.append(self._subscribe(camera, topic))

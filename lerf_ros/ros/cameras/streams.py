@@ -138,6 +138,10 @@ class Rate:
         stopped = self._clock() - times[-1] > max(SILENT_S, SILENT_GAPS * gap_s)
         return 0.0 if stopped else 1.0 / max(gap_s, 1e-9)
 
+    def silent_s(self) -> float | None:
+        """Return how long ago it happened last, seconds; None: never."""
+        return self._clock() - self._times[-1] if self._times else None
+
     def clear(self) -> None:
         """Begin anew."""
         self._times.clear()

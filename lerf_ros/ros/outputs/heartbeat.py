@@ -4,8 +4,10 @@
 import rclpy
 from rclpy.clock import Clock, ClockType
 
+from lerf_ros.config import Config
 from lerf_ros.msg import Status
 from lerf_ros.ros.cameras.inputs import CameraInputs
+from lerf_ros.ros.outputs.look import stale_points
 from lerf_ros.ros.outputs.status import status_message
 from lerf_ros.ros.site import Site
 
@@ -22,6 +24,7 @@ class Heartbeat:
             self._publish,
             clock=Clock(clock_type=ClockType.STEADY_TIME),  # goes on when simulated time stands still
         )
+        site.settings.watch(self._follow)
 
     def activate(self) -> None:
         """Nothing to begin."""
@@ -34,6 +37,10 @@ class Heartbeat:
         self._site.node.destroy_timer(self._timer)
         self._site.node.destroy_publisher(self._status)
 
+    def _follow(self, config: Config) -> None:
+        """Keep to the period that is asked for."""
+        self._timer.timer_period_ns = int(config.runtime.status_period_s * 1e9)
+
     def _publish(self) -> None:
         if not rclpy.ok():
             return
@@ -41,7 +48,8 @@ class Heartbeat:
         self._cameras.look()
         frame_id = site.settings.now.input.world_frame
         status = status_message(
-            site.loop.stats(), self._cameras.unmatched, site.encoder, site.check.warnings, frame_id
-        )
+            site.loop.stats(), self._cameras.unmatched, site.encoder, site.check.warnings, frame_id,
+            self._cameras.rates(), stale_points(site.loop.snapshot()),
+        )  # fmt: skip
         status.header.stamp = site.node.get_clock().now().to_msg()
         self._status.publish(status)

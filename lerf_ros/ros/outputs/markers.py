@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What RViz draws of a map: the workspace, where keyframes were taken, found things, ways to grasp them.
+"""What RViz draws of a map: the workspace, where keyframes were taken, stale surface, found things, ways to grasp them.
 
 Everything is in the world frame, with stamp 0 (it holds whenever it is shown) and no end of life; each array begins by
 deleting what came before it.
@@ -17,6 +17,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from lerf_ros.config import GraspConfig, WorkspaceConfig
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.snapshot import FieldSnapshot
+from lerf_ros.core.standing import evenly
 from lerf_ros.msg import GraspTarget, QueryResult
 from lerf_ros.ros.outputs.wires import BOX_EDGES, box_corners, box_triangles, frustum_lines
 
@@ -24,12 +25,15 @@ FRUSTUM_M: Final = 0.05
 LINE_M: Final = 0.002
 TEXT_M: Final = 0.03
 PALM_M: Final = 0.02
+MAX_STALE: Final = 2000
+"""Cubes drawn of stale surface."""
 
 COLOURS: Final = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233),
                   (240, 228, 66), (150, 150, 150))  # fmt: skip
 """Of prompts, in turn (Okabe and Ito: told apart by the colour-blind, too)."""
 
 GREY: Final = (128, 128, 128)
+STALE: Final = (230, 20, 20)
 SHOWN: Final = (QueryResult.FOUND, QueryResult.AMBIGUOUS, QueryResult.STALE)
 
 
@@ -53,7 +57,7 @@ def marker_array(
     """
     every = clear(snapshot.frame_id)
     box = _lines("workspace", box_corners(workspace.min_m, workspace.max_m)[BOX_EDGES.ravel()], GREY, 0.8)
-    every.markers += [box, *_keyframes(snapshot)]
+    every.markers += [box, *_keyframes(snapshot), *_stale(snapshot)]
     for n, result in enumerate(results):
         if result.status in SHOWN:
             every.markers += _answer(n, result, gripper)
@@ -71,6 +75,16 @@ def _keyframes(snapshot: FieldSnapshot) -> list[Marker]:
         for pose, (fx, fy, cx, cy, w, h) in zip(poses, cameras, strict=True)
     ]
     return [_lines("keyframes", np.concatenate(lines), (90, 130, 200), 0.6, LINE_M / 2)]
+
+
+def _stale(snapshot: FieldSnapshot) -> list[Marker]:
+    rows = evenly(np.flatnonzero(snapshot.surface.stale), MAX_STALE)
+    if not len(rows):
+        return []
+    side = 1.5 * snapshot.surface.voxel_m
+    cubes = _marker("stale", 0, Marker.CUBE_LIST, STALE, 0.6, (side, side, side))
+    cubes.points = _points(snapshot.surface.points[rows])
+    return [cubes]
 
 
 def _answer(n: int, result: QueryResult, gripper: GraspConfig) -> list[Marker]:
