@@ -8,7 +8,7 @@ from typing import Any
 import rclpy
 from rcl_interfaces.srv import ListParameters
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_processes import wait_until
 from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage
@@ -20,11 +20,14 @@ FOUND_S = 60.0
 
 @dataclass(frozen=True)
 class Facts:
-    """By node: topics with their types, parameters; and the frames of the robot's transforms and images."""
+    """By node: topics with their types, parameters. By topic of `lerf`: whether reliable, whether it keeps its last
+    messages for who comes later. And the frames of the robot's transforms and images."""
 
     published: Mapping[str, Mapping[str, str]]
     subscribed: Mapping[str, Mapping[str, str]]
     parameters: Mapping[str, frozenset[str]]
+    reliable: Mapping[str, bool]
+    kept: Mapping[str, bool]
     frames: frozenset[str]
 
 
@@ -59,10 +62,14 @@ class Surveyor(Node):
             FOUND_S,
         )
         assert alive(), "a program has ended"
+        offered = self._topics_at("lerf", "/", "publisher")
+        qos = {topic: info.qos_profile for topic in offered for info in self.get_publishers_info_by_topic(topic)}
         return Facts(
             published={name: self._topics_of(name, "publisher") for name in NODES},
             subscribed={name: self._topics_of(name, "subscriber") for name in NODES},
             parameters={name: self._parameters_of(name) for name in NODES},
+            reliable={topic: each.reliability == ReliabilityPolicy.RELIABLE for topic, each in qos.items()},
+            kept={topic: each.durability == DurabilityPolicy.TRANSIENT_LOCAL for topic, each in qos.items()},
             frames=frozenset(self.frames),
         )
 

@@ -130,6 +130,8 @@ MISTAKES = [
     ("config/sim_arm.yaml", "depth_max_m: 2.0", "depth_max_m: -2.0", "out of range"),
     ("config/lerf.rviz", "Value: lerf/markers", "Value: lerf/marker", "/lerf/marker is not published"),
     ("config/lerf.rviz", "Value: lerf/markers", "Value: lerf/cloud", "visualization_msgs/msg/MarkerArray"),
+    ("config/lerf.rviz", "Transient Local", "Volatile", "keeps its last messages"),
+    ("config/lerf.rviz", "Durability Policy: Volatile", "Durability Policy: Transient Local", "keeps no messages"),
     ("config/lerf.rviz", "Value: image", "Value: picture", "/picture is not published"),
     ("config/lerf.rviz", "Fixed Frame: base_link", "Fixed Frame: world", "no frame 'world'"),
     ("config/lerf.rviz", "Channel Name: relevancy", "Channel Name: relevance", "no channel 'relevance'"),
@@ -231,10 +233,22 @@ def faults_of_rviz(path: Path, facts: Facts) -> list[str]:
             faults.append(f"{topic} is not published")
         elif own[topic] != DISPLAYS.get(kind):
             faults.append(f"{kind} shows {DISPLAYS.get(kind)}, but {topic} is {own[topic]}")
+        faults += faults_of_qos(topic, display["Topic"], facts)
         if display.get("Channel Name", "relevancy") not in channels:
             faults.append(f"no channel {display['Channel Name']!r}")
     frame = manager["Global Options"]["Fixed Frame"]
     return faults if frame in facts.frames else [*faults, f"no frame {frame!r}"]
+
+
+def faults_of_qos(topic: str, wanted: Mapping[str, Any], facts: Facts) -> list[str]:
+    """Return why RViz would receive nothing, or late: the topic offers less, or more, than RViz asks for."""
+    faults = []
+    if wanted["Reliability Policy"] == "Reliable" and not facts.reliable.get(topic, True):
+        faults.append(f"{topic} is best effort")
+    keeps = wanted["Durability Policy"] == "Transient Local"
+    if keeps != facts.kept.get(topic, keeps):
+        faults.append(f"{topic} {'keeps no' if keeps else 'keeps its last'} messages for who comes later")
+    return faults
 
 
 def rviz_files(node: Started) -> list[Path]:
