@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a keyframe must no longer teach: pixels that show what is not there any more are masked out of it, for good."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
-from lerf_ros.core.keyframes import KeptImage
+from lerf_ros.core.focus import Corner, Place, Window, windows
+from lerf_ros.core.keyframes import KeptImage, Keyframe
 from lerf_ros.core.packed import BitMask
 from lerf_ros.core.rays import RayBundle, image_rays
+
+LATE_NS = 60 * 10**9
+"""Images of longer ago than this do not arrive any more."""
+
+RELEARN_STEPS = 500
+"""A forgotten place is trained on first for so many steps after it was seen again."""
 
 Gone = Callable[[Float32[np.ndarray, "N 3"]], Bool[np.ndarray, " N"]]
 """Tells of world points (metres) which ones are no longer what they were."""
@@ -45,8 +52,8 @@ def without_box(
     z = np.zeros(len(rays), np.float32) if measured_m is None else measured_m.ravel()
     if rendered_m is not None:
         z = np.where(z > 0, z, _enlarged(rendered_m, shape).ravel())
-    inside = _gone_at(rays, z, lambda points: ((points >= low) & (points <= high)).all(axis=1))
-    return masked(image, (inside | (reaches & (z <= 0))).reshape(shape))
+    inside = _gone_at(rays, z, lambda points: np.asarray(((points >= low) & (points <= high)).all(axis=1)))
+    return masked(image, np.asarray(inside | (reaches & (z <= 0))).reshape(shape))
 
 
 def masked(image: KeptImage, out: Bool[np.ndarray, "H W"]) -> KeptImage:
@@ -55,6 +62,41 @@ def masked(image: KeptImage, out: Bool[np.ndarray, "H W"]) -> KeptImage:
     if not (out.any() if mask is None else (out & mask).any()):
         return image
     return replace(image, bits=BitMask.of(~out if mask is None else mask & ~out))
+
+
+class Forgotten:
+    """The boxes that were forgotten of late. Owner: the trainer thread."""
+
+    def __init__(self) -> None:
+        self._late: list[Place] = []  # images of before may still come
+        self._due: dict[Place, int | None] = {}  # step at which each was seen again
+        self._frames: Sequence[Keyframe] = ()
+        self._windows: tuple[Window, ...] = ()
+
+    def add(self, low: Float64[np.ndarray, " 3"], high: Float64[np.ndarray, " 3"], since_ns: int) -> None:
+        """Take note of a box (world, metres) that was forgotten as it looked until a stamp."""
+        place = Place(_corner(low), _corner(high), since_ns)
+        self._late = [*(old for old in self._late if old.since_ns > since_ns - LATE_NS), place]
+        self._due[place] = None
+        self._frames = ()
+
+    def kept_out_of(self, image: KeptImage) -> KeptImage:
+        """Return the image without what it shows of boxes that were forgotten while it was on its way."""
+        for place in self._late:
+            if image.stamp_ns <= place.since_ns:
+                image = without_box(image, np.array(place.low), np.array(place.high))
+        return image
+
+    def windows(self, frames: Sequence[Keyframe], step: int) -> tuple[Window, ...]:
+        """Return what to draw more rays from at a training step: the boxes, in the keyframes that came after."""
+        over = [place for place, since in self._due.items() if since is not None and step >= since + RELEARN_STEPS]
+        for place in over:
+            del self._due[place]
+        if frames is not self._frames or over:
+            self._frames, self._windows = frames, windows(frames, self._due)
+            for place in {window.place for window in self._windows}:
+                self._due[place] = step if self._due[place] is None else self._due[place]
+        return self._windows
 
 
 def meets_box(
@@ -82,3 +124,7 @@ def _enlarged(depth_m: Float32[np.ndarray, "h w"], shape: tuple[int, int]) -> Fl
     rows = ((np.arange(shape[0]) + 0.5) * depth_m.shape[0] / shape[0]).astype(np.int64)
     columns = ((np.arange(shape[1]) + 0.5) * depth_m.shape[1] / shape[1]).astype(np.int64)
     return np.asarray(depth_m[rows[:, None], columns])
+
+
+def _corner(xyz: Float64[np.ndarray, " 3"]) -> Corner:
+    return float(xyz[0]), float(xyz[1]), float(xyz[2])

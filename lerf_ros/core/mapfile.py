@@ -176,8 +176,9 @@ def read_info(path: Path) -> MapInfo:
     if not isinstance(version, int) or version > VERSION:
         raise MapFileError(f"map {path} has version {version}, this program reads up to {VERSION}: update it")
     try:
-        info = MapInfo(**{name: kind(data[name]) for name, kind in _FIELDS.items()}, version=version,
-                       keyframe_step=int(data.get("keyframe_step", data["step"])))
+        known = {name: kind(data[name]) for name, kind in _FIELDS.items()}
+        keyframe_step = int(data["keyframe_step"] if version > 2 else data["step"])
+        info = MapInfo(**known, version=version, keyframe_step=keyframe_step)
     except (KeyError, TypeError, ValueError) as error:
         raise MapFileError(f"{path / METADATA} is damaged: {error!r}") from error
     if missing := set(PARTS) - set(info.sha256):

@@ -12,8 +12,7 @@ from lerf_ros.config import Config, QueryConfig
 from lerf_ros.core import search
 from lerf_ros.core.basis import PROBES, Probes
 from lerf_ros.core.encoders import ImageTextEncoder
-from lerf_ros.core.focus import Corner, Place
-from lerf_ros.core.forgetting import without_box
+from lerf_ros.core.forgetting import Forgotten, without_box
 from lerf_ros.core.keyframes import Keyframe, KeyframeStore, MotionGate, PosedImage
 from lerf_ros.core.memory import available_bytes, rank_limit, return_free_memory
 from lerf_ros.core.pyramid import build_pyramid, check_encoder
@@ -27,9 +26,6 @@ from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.core.surface import SurfaceBuilder, SurfaceMap
 from lerf_ros.core.trainer import StepReport, Trainer
 from lerf_ros.core.weights import weights_of
-
-LATE_NS = 60 * 10**9
-"""Images of longer ago than this do not arrive any more."""
 
 
 class LerfMapper:
@@ -72,7 +68,7 @@ class LerfMapper:
         self._refresher = self._new_refresher()
         self._added_at = 0  # training steps
         self._rendered = RenderedSurface()
-        self._forgotten: list[Place] = []
+        self._forgotten = Forgotten()
         self._edits = 0
         self._published: tuple[object, FieldSnapshot] | None = None
         self._before = (0, 0)  # keyframes that were not loaded with the map, and the newest stamp of a loaded one
@@ -103,10 +99,7 @@ class LerfMapper:
 
     def add(self, keyframe: Keyframe) -> None:
         """Take a keyframe into the map; the most redundant one leaves when the budget is spent."""
-        for box in self._forgotten:
-            if keyframe.image.stamp_ns <= box.since_ns:  # it was on its way meanwhile
-                image = without_box(keyframe.image, np.array(box.low), np.array(box.high))
-                keyframe = replace(keyframe, image=image)
+        keyframe = replace(keyframe, image=self._forgotten.kept_out_of(keyframe.image))
         self.trainer.add(keyframe)  # before the store: what this refuses must not be drawn from
         evicted = self.store.add(keyframe.without_embeddings())
         if evicted is not None:
@@ -136,16 +129,15 @@ class LerfMapper:
         )  # fmt: skip
         self.trainer.radiance.density_grid.forget(low, high)
         self._gate.reset(since_ns)
-        newest_ns = max((frame.image.stamp_ns for frame in self.store.view()), default=since_ns)
-        self._forgotten = [box for box in self._forgotten if box.since_ns > newest_ns - LATE_NS]
-        self._forgotten.append(Place(_corner(low), _corner(high), since_ns))
+        self._forgotten.add(low, high, since_ns)
         self._edits += 1
         return points
 
     def step(self) -> StepReport:
         """Take one optimisation step of both fields on the keyframes there are."""
         frames = self.store.view()
-        report = self.trainer.step(frames, self._recovery.windows(frames))
+        focus = (*self._recovery.windows(frames), *self._forgotten.windows(frames, self.step_count))
+        report = self.trainer.step(frames, focus)
         self._recovery.learned(self.trainer, frames)
         return report
 
@@ -275,7 +267,3 @@ def query_scales(config: QueryConfig) -> Float32[np.ndarray, " S"]:
     """Return the physical scales (m) that phrases are searched at, ascending (LERF: linear from 0)."""
     spread = np.geomspace if config.scale_spacing == "geometric" else np.linspace
     return np.asarray(spread(config.min_scale_m, config.max_scale_m, config.scales), np.float32)
-
-
-def _corner(xyz: Float64[np.ndarray, " 3"]) -> Corner:
-    return float(xyz[0]), float(xyz[1]), float(xyz[2])

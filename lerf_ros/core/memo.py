@@ -19,16 +19,24 @@ class _Cell(Generic[V]):
 
 
 class Memo(Generic[V]):
-    """Values by object and key, from any thread."""
+    """Values by object and key, from any thread.
 
-    def __init__(self) -> None:
+    Args:
+        most: values kept of each object; the oldest go first. None: all.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._cells: WeakKeyDictionary[object, dict[Hashable, _Cell[V]]] = WeakKeyDictionary()
 
     def get(self, owner: object, key: Hashable, make: Callable[[], V]) -> V:
         """Return the value of an owner, made by the first who asks."""
         with self._lock:
-            cell = self._cells.setdefault(owner, {}).setdefault(key, _Cell())
+            cells = self._cells.setdefault(owner, {})
+            cell = cells.setdefault(key, _Cell())
+            if self._most is not None and len(cells) > self._most:
+                del cells[next(iter(cells))]
         with cell.lock:
             if not cell.made:
                 cell.made = (make(),)

@@ -2,6 +2,7 @@
 """Where the things are that a phrase may mean: one request on one snapshot. What it means for the asker: `query.py`."""
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ Finder = Callable[[Float[Tensor, "P D"], Float[Tensor, "C D"]], list[Place | Non
 _segments: Memo[Segments] = Memo()
 _supports: Memo[Support] = Memo()
 _nulls: Memo[Float32[np.ndarray, "P K"]] = Memo()
+_nulls_of_parts: Memo[Float32[np.ndarray, "P K"]] = Memo(most=64)
 
 
 def segments_of(snapshot: FieldSnapshot, min_views: int) -> Segments:
@@ -87,7 +89,7 @@ class Search:
         whole = np.array_equal(use, self._answerable)
         support = self._whole_support() if whole else Support.of(self.segments, use)
         texts = self._texts(calibration.null_phrases or CANONICAL)[: len(calibration.null_phrases)]
-        nulls = Nulls(self._null_fits(support, texts, share, whole), texts.numpy())
+        nulls = Nulls(self._null_fits(support, texts, share, None if whole else use), texts.numpy())
         return lambda positives, negatives: localise(
             language, positives, negatives, self.segments, support, nulls, calibration, share
         )
@@ -98,15 +100,18 @@ class Search:
         return _supports.get(self._snapshot.surface, key, lambda: Support.of(self.segments, self._answerable))
 
     def _null_fits(
-        self, support: Support, texts: Float[Tensor, "P D"], share: float, whole: bool
+        self, support: Support, texts: Float[Tensor, "P D"], share: float, part: Bool[np.ndarray, " N"] | None
     ) -> Float32[np.ndarray, "P K"]:
-        """Return the fits of the null phrases on the points that are asked; of the whole map once a snapshot."""
+        """Return the fits of the null phrases on a part of the points (None: all), worked out once a snapshot."""
 
         def made() -> Float32[np.ndarray, "P K"]:
             return null_fits(self._snapshot.language, support, texts, self._texts(CANONICAL), share)
 
-        key = (self._config.surface.min_views, self._encoder.calibration.null_phrases)
-        return _nulls.get(self._snapshot, key, made) if whole and share == SHARE else made()
+        key = (self._config.surface.min_views, self._encoder.calibration.null_phrases, share)
+        if part is None:
+            return _nulls.get(self._snapshot, key, made)
+        digest = blake2b(np.packbits(part).tobytes(), digest_size=16).digest()
+        return _nulls_of_parts.get(self._snapshot, (*key, digest), made)
 
     def _texts(self, phrases: Sequence[str]) -> Float[Tensor, "P D"]:
         return torch.from_numpy(self._encoder.encode_texts(phrases))

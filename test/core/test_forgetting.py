@@ -5,15 +5,15 @@ import dataclasses
 
 import numpy as np
 import pytest
-from analytic import Box, Sphere, render, ring
+from analytic import Box, Sphere, look_at, render, ring
 from colour_encoder import ColourEncoder
 from mapped_scene import map_ring
 
 from lerf_ros.config import from_flat
 from lerf_ros.core.contraction import SceneBox
-from lerf_ros.core.forgetting import masked, meets_box, without, without_box
+from lerf_ros.core.forgetting import RELEARN_STEPS, Forgotten, masked, meets_box, without, without_box
 from lerf_ros.core.geometry import Intrinsics
-from lerf_ros.core.keyframes import KeptImage, MotionGate, PosedImage
+from lerf_ros.core.keyframes import KeptImage, Keyframe, MotionGate, PosedImage
 from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.query import PromptAnswer, QueryRequest, Status, answer
 from lerf_ros.core.rays import RayBundle
@@ -177,6 +177,23 @@ def test_an_image_that_was_on_its_way_does_not_bring_it_back_nor_hold_up_the_nex
     mapper.add(after)
     points = mapper.publish().surface.points
     assert ((points > BOX_LOW) & (points < BOX_HIGH)).all(axis=1).any()
+
+
+def test_the_place_is_trained_on_first_once_it_is_seen_again_for_some_steps() -> None:
+    before, after, elsewhere = (
+        Keyframe.of(k, render((BALL,), pose, stamp_ns=stamp))
+        for k, (pose, stamp) in enumerate(
+            ((ring(8)[1], 5), (ring(8)[1], 15), (look_at((0.5, 0, 0.5), (2, 0, 0.5)), 15))
+        )
+    )  # fmt: skip
+    forgotten = Forgotten()
+    forgotten.add(BOX_LOW, BOX_HIGH, since_ns=10)
+    assert forgotten.windows((before,), 100) == ()
+    seen = (before, after, elsewhere)
+    (window,) = forgotten.windows(seen, 200)
+    assert window.frame is after
+    assert forgotten.windows(seen, 200 + RELEARN_STEPS - 1) == (window,)
+    assert forgotten.windows(seen, 200 + RELEARN_STEPS) == ()
 
 
 def test_a_frame_being_embedded_while_the_gate_is_reset_is_no_reference() -> None:
