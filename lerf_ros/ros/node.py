@@ -6,6 +6,7 @@ and keeps the map, which goes on answering; `cleanup` frees everything. It takes
 `runtime.autostart` is false.
 """
 
+import gc
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -68,7 +69,7 @@ class LerfNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything that `configure` made."""
-        return self._attempt("cleaned up", self._tear_down, ERROR)
+        return self._attempt("cleaned up", self._free, ERROR)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """As `cleanup`, from any state."""
@@ -76,7 +77,7 @@ class LerfNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything after a transition that went wrong; the node can then be configured again."""
-        return self._attempt("cleaned up after an error", self._tear_down, FAILURE)
+        return self._attempt("cleaned up after an error", self._free, FAILURE)
 
     def now_ns(self) -> int:
         """Return the node's time (simulated with use_sim_time), nanoseconds."""
@@ -113,7 +114,7 @@ class LerfNode(LifecycleNode):
             site.loop.start()
             site.loop.suspend()
         except BaseException:
-            self._tear_down()  # FAILURE leads back to unconfigured, where nothing may be left
+            self._free()  # FAILURE leads back to unconfigured, where nothing may be left
             raise
         return True
 
@@ -155,8 +156,12 @@ class LerfNode(LifecycleNode):
                     end()
                 except Exception:  # the others must be ended all the same
                     _log.exception("%s did not end well", type(part).__name__)
-        ended = site.close()
-        del site, parts
+        return site.close()
+
+    def _free(self) -> bool:
+        """As `_tear_down`, and hand the memory back: parts and callbacks hold each other, so they must be collected."""
+        ended = self._tear_down()
+        gc.collect()
         return_free_memory()
         return ended
 
