@@ -46,6 +46,9 @@ def run_program(
     """
     try:
         start_ros(args)
+    except (*BAD_ARGUMENTS, RCLError) as error:  # a parameter file that is not there or no YAML is a bare RCLError
+        return _refuse(name, error)
+    try:
         node = make()
     except BAD_ARGUMENTS as error:
         return _refuse(name, error)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from ros.lerf_client import DEPTH_M, INTRINSICS, LerfClient, floor
+from ros.managing import Manager
 from ros.test_node import SMALL
 from ros_processes import Program, lerf_node, wait_until
 from tiny_clip_model import write_model
@@ -111,6 +112,59 @@ def test_what_it_cannot_start_with_ends_it_with_a_reason(ros_environment: Path) 
             assert "lerf cannot start: " in program.output
             assert text in program.output
             assert "Traceback" not in program.output
+
+
+def test_a_parameter_file_it_cannot_take_ends_it_with_a_reason(ros_environment: Path, tmp_path: Path) -> None:
+    head = "/**/lerf:\n  ros__parameters:\n"
+    cases = {
+        "not there": (None, "Couldn't parse params file"),
+        "no YAML": (head + "    train: [1, 2\n", "Couldn't parse params file"),
+        "no value": (head + "    train:\n      rays:\n", "Couldn't parse params file"),
+        "mixed list": (head + "    workspace:\n      min_m: [0.0, here, 1.0]\n", "Couldn't parse params file"),
+        "unknown name": (head + "    train:\n      rayz: 5\n", "did you mean 'train.rays'"),
+        "a list for a number": (head + "    train:\n      rays: []\n", "train.rays = [] must be of type int"),
+        "prompts": (head + f"    outputs:\n      prompts: {[f'thing {n}' for n in range(200)]}\n", "200 phrases"),
+    }
+    code = "import sys; from lerf_ros.ros.node import main; sys.exit(main())"
+    with contextlib.ExitStack() as stack:
+        programs = {}
+        for name, (text, _) in cases.items():
+            file = tmp_path / f"{name}.yaml"
+            if text is not None:
+                file.write_text(text)
+            command = [sys.executable, "-c", code, "--ros-args", "--params-file", str(file)]
+            programs[name] = stack.enter_context(Program(command, tmp_path / f"{name}.log"))
+        for name, program in programs.items():
+            assert program.wait(60) == 2, program.output
+            assert "lerf cannot start: " in program.output
+            assert cases[name][1] in program.output
+            assert "Traceback" not in program.output
+
+
+def test_two_cameras_on_one_topic_are_refused(ros_environment: Path, encoder: str) -> None:
+    parameters = {**SMALL, "encoder.model": encoder, "input.cameras": ["left", "right"]}
+    with lerf_node(ros_environment / "one_topic.log", parameters, ["left/image:=right/image"]) as program:
+        assert program.wait(60) == 2, program.output
+        last = program.output.splitlines()[-1]
+        assert last.startswith("lerf cannot start: ")
+        assert "/right/image" in last
+        assert "Traceback" not in program.output
+
+
+def test_the_file_of_all_defaults_is_taken(ros: Path, tmp_path: Path) -> None:
+    """Its empty lists are what ROS has no type for."""
+    file = Path(__file__).parents[2] / "config" / "lerf.yaml"
+    assert ": []" in file.read_text()
+    code = "import sys; from lerf_ros.ros.node import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "--ros-args", "--params-file", str(file), "-p", "runtime.autostart:=false",
+               "-p", "input.cameras:=[]"]  # fmt: skip
+    manager = Manager()
+    with Program(command, tmp_path / "defaults.log") as program:
+        manager.wait_ready(program)
+        assert manager.get("input.cameras") == [[]]
+        assert manager.state() == "unconfigured"
+        assert program.stop() == 0, program.output
+    manager.destroy_node()
 
 
 def test_replay_says_what_is_wrong(ros_environment: Path, tmp_path: Path) -> None:
