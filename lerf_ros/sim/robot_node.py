@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import rclpy
@@ -18,22 +18,21 @@ from jaxtyping import Float64
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
-from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.errors import LerfError
-from lerf_ros.ros.cameras.images import image_from_depth, image_from_rgb
-from lerf_ros.ros.cameras.models import info_from_intrinsics
 from lerf_ros.ros.log_bridge import install
-from lerf_ros.ros.running import run_program
+from lerf_ros.ros.running import RCLError, run_program
 from lerf_ros.sim import hands, messages
 from lerf_ros.sim.arm import Arm, Outcome, Program, home_program
 from lerf_ros.sim.arm_model import LINKS
 from lerf_ros.sim.camera import RenderedFrame
+from lerf_ros.sim.camera_topics import SCENE_CAMERA_FRAME, SCENE_VIEW, CameraTopics
 from lerf_ros.sim.grasping import DEFAULT_APPROACH_M, grasp_program
 from lerf_ros.sim.kinematics import fixed_frames
 from lerf_ros.sim.scan import look_program, scan_program
@@ -49,10 +48,8 @@ _LATCHED: Final = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-_CAMERA: Final = QoSProfile(depth=5, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 _COMMAND_S: Final = 180.0
 _POLL_S: Final = 0.1
-_NO_RETURN_M: Final = 10.0
 _LIMITS: Final = {
     "target.width_m": (0.0, 0.08),
     "target.pregrasp_distance_m": (0.0, 0.3),
@@ -71,9 +68,12 @@ class SimRobot(Node):
         count = self._integer("objects", 6, "Objects on the table (fewer if there is no room)", 1, 12)
         camera_hz = self._number("camera_hz", 5.0, "Camera frames a second", 0.2, 30.0)
         state_hz = self._number("state_hz", 80.0, "Transforms and joint states a second", 10.0, 250.0)
-        self._image = self.create_publisher(Image, "/wrist_camera/color/image_raw", _CAMERA)
-        self._info = self.create_publisher(CameraInfo, "/wrist_camera/color/camera_info", _CAMERA)
-        self._depth = self.create_publisher(Image, "/wrist_camera/depth/image_raw", _CAMERA)
+        compressed = self._switch("compressed", "Publish images compressed, as image_transport does, instead of raw")
+        watched = self._switch("scene_camera", "Also publish a camera on a stand beside the table, /scene_camera/...")
+        self._wrist = CameraTopics(self, "wrist_camera", messages.CAMERA_FRAME, compressed, self._send)
+        self._scene = (
+            CameraTopics(self, "scene_camera", SCENE_CAMERA_FRAME, compressed, self._send) if watched else None
+        )
         self._tf = self.create_publisher(TFMessage, "/tf", _RELIABLE)
         self._tf_static = self.create_publisher(TFMessage, "/tf_static", _LATCHED)
         self._description = self.create_publisher(String, "/robot_description", _LATCHED)
@@ -81,7 +81,8 @@ class SimRobot(Node):
         self._truth = self.create_publisher(TFMessage, "~/ground_truth", _RELIABLE)
         self._closing = threading.Event()
         spec = sample_spec(seed, n_objects=count)
-        self._simulation = Simulation(spec, self, camera_hz=camera_hz, state_hz=state_hz)
+        view = SCENE_VIEW if watched else None
+        self._simulation = Simulation(spec, self, camera_hz=camera_hz, state_hz=state_hz, scene_view=view)
         self._simulation.start()
         self._publish_static()
         group = ReentrantCallbackGroup()
@@ -104,12 +105,16 @@ class SimRobot(Node):
         descriptor = ParameterDescriptor(description=text, floating_point_range=[span], read_only=True)
         return float(self.declare_parameter(name, default, descriptor).value)
 
+    def _switch(self, name: str, text: str) -> bool:
+        return bool(self.declare_parameter(name, False, ParameterDescriptor(description=text, read_only=True)).value)
+
     def _publish_static(self) -> None:
         stamp = self.stamp()
         T_link6_cam, T_link6_tcp = fixed_frames()
         camera = messages.transform(LINKS[-1], messages.CAMERA_FRAME, T_link6_cam, stamp)
         tcp = messages.transform(LINKS[-1], messages.TCP_FRAME, T_link6_tcp, stamp)
-        self._tf_static.publish(TFMessage(transforms=[camera, tcp]))
+        stand = messages.transform(messages.BASE_FRAME, SCENE_CAMERA_FRAME, SCENE_VIEW, stamp)
+        self._tf_static.publish(TFMessage(transforms=[camera, tcp, *([stand] if self._scene else [])]))
         self._description.publish(String(data=robot_description()))
 
     def stamp(self) -> int:
@@ -121,20 +126,27 @@ class SimRobot(Node):
         if self._closing.is_set():
             return
         transforms = messages.link_transforms(state, stamp_ns) + messages.finger_transforms(state, stamp_ns)
-        self._tf.publish(TFMessage(transforms=transforms))
-        self._joints.publish(messages.joint_state(state, stamp_ns))
+        self._send(self._tf, TFMessage(transforms=transforms))
+        self._send(self._joints, messages.joint_state(state, stamp_ns))
 
     def frame(self, frame: RenderedFrame, truth: dict[str, Float64[np.ndarray, "4 4"]], stamp_ns: int) -> None:
         """Publishes one RGB-D frame and the objects' true poses. Called by the simulation's thread."""
-        if self._closing.is_set() or frame.depth_m is None:
+        if self._closing.is_set():
             return
-        k = frame.intrinsics
-        pinhole = Intrinsics(k.width, k.height, k.f_px, k.f_px, k.cx_px, k.cy_px)
-        depth = np.where(frame.depth_m < _NO_RETURN_M, frame.depth_m, np.float32(0))
-        self._info.publish(info_from_intrinsics(pinhole, messages.CAMERA_FRAME, stamp_ns))
-        self._depth.publish(image_from_depth(depth, messages.CAMERA_FRAME, stamp_ns))
-        self._image.publish(image_from_rgb(frame.rgb, messages.CAMERA_FRAME, stamp_ns))
-        self._truth.publish(TFMessage(transforms=messages.object_transforms(truth, stamp_ns)))
+        self._wrist.publish(frame, stamp_ns)
+        self._send(self._truth, TFMessage(transforms=messages.object_transforms(truth, stamp_ns)))
+
+    def scene_frame(self, frame: RenderedFrame, stamp_ns: int) -> None:
+        """Publishes one RGB-D frame of the camera on the stand. Called by the simulation's thread."""
+        if self._scene is not None and not self._closing.is_set():
+            self._scene.publish(frame, stamp_ns)
+
+    def _send(self, publisher: Publisher, message: Any) -> None:
+        try:
+            publisher.publish(message)
+        except RCLError:
+            if self.context.ok():
+                raise  # else a signal has ended ROS between two messages
 
     def _watch(self) -> None:
         if self._simulation.fault and not self._closing.is_set():

@@ -52,12 +52,22 @@ class RobotSink(Protocol):
         """A camera frame, after the state of the same stamp; `truth` holds the objects' poses in base_link."""
         ...
 
+    def scene_frame(self, frame: RenderedFrame, stamp_ns: int) -> None:
+        """A frame of the standing camera, where there is one, after the wrist's of the same stamp."""
+        ...
+
 
 class Simulation:
-    """The simulated robot. `start` begins the thread; `close` ends it and cancels what is queued."""
+    """The simulated robot. `start` begins the thread; `close` ends it and cancels what is queued.
 
-    def __init__(self, spec: SceneSpec, sink: RobotSink, *, camera_hz: float, state_hz: float) -> None:
-        self._spec, self._sink = spec, sink
+    With `scene_view` (`T_world_cam`, optical axes) a second camera stands there, and sees when the wrist's does.
+    """
+
+    def __init__(
+        self, spec: SceneSpec, sink: RobotSink, *, camera_hz: float, state_hz: float,
+        scene_view: Float64[np.ndarray, "4 4"] | None = None,
+    ) -> None:  # fmt: skip
+        self._spec, self._sink, self._scene_view = spec, sink, scene_view
         self._frame_s, self._state_s = 1.0 / camera_hz, 1.0 / state_hz
         self._commands: SimpleQueue[tuple[Callable[[Arm], Program], Future[Outcome]]] = SimpleQueue()
         self._running: Future[Outcome] | None = None
@@ -142,6 +152,8 @@ class Simulation:
                 if frame_due:
                     frame = renderer.render(arm_model.WRIST_CAMERA, depth=True)
                     self._sink.frame(frame, object_poses(scene), stamp)
+                    if self._scene_view is not None:
+                        self._sink.scene_frame(renderer.render_from(self._scene_view, depth=True), stamp)
                     next_frame = _following(next_frame, self._frame_s, now)
             self._stop.wait(max(0.0, min(next_state, next_frame) + zero - time.monotonic()))
 

@@ -75,7 +75,7 @@ class CameraInputs:
         for camera in self._cameras:
             matcher = camera.matcher
             missed = {f"{camera.camera}/{name}".lstrip("/"): ns for name, ns in matcher.closest_miss_ns.items()}
-            self._site.check.unmatched(sum(matcher.dropped.values()), matcher.matched, missed)
+            self._site.check.unmatched(sum(matcher.dropped.values()), matcher.matched, missed, camera.camera)
 
     def activate(self) -> None:
         """Subscribe."""
