@@ -18,6 +18,7 @@ from ros.lerf_client import CAMERA, LerfClient
 from ros.test_node import SMALL, at_rest
 from ros_processes import Program, lerf_node, wait_until
 from sensor_msgs.msg import Image, PointCloud2
+from std_srvs.srv import Trigger
 from tiny_clip_model import write_model
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -266,5 +267,30 @@ def test_inactive_it_says_so_and_still_shows_the_map(outputs: Outputs) -> None:
     go(Transition.TRANSITION_ACTIVATE)
     doctor.wait(DiagnosticStatus.WARN, "no image yet on /image", 5)
     client.destroy_subscription(doctor.subscription)
+
+
+def test_a_reset_takes_back_what_was_shown(outputs: Outputs) -> None:
+    client, got, late = outputs.client, [], []
+    here = [client.create_subscription(PointCloud2, "/lerf/cloud", got.append, LATCHED),
+            client.create_subscription(MarkerArray, "/lerf/markers", got.append, LATCHED)]  # fmt: skip
+    wait_until(lambda: client._spin() and len(got) >= 2, "cloud and markers")
+    got.clear()
+    reset = client.create_client(Trigger, "/lerf/reset")
+    assert reset.wait_for_service(10)
+    assert client._result(reset.call_async(Trigger.Request())).success  # type: ignore[attr-defined]
+    wait_until(lambda: client._spin() and len(got) >= 2, "both taken back")
+    kinds = {type(message): message for message in got}
+    assert kinds[PointCloud2].width == 0
+    assert [m.action for m in kinds[MarkerArray].markers] == [Marker.DELETEALL]
+    here.append(client.create_subscription(PointCloud2, "/lerf/cloud", late.append, LATCHED))
+    client.next_status()
+    client.next_status()
+    assert not late, "there is nothing to show"
+    for n in range(4):
+        client.send_frame(x=0.1 * n - 0.15)
+        wait_until(lambda n=n: client.next_status().keyframes > n, f"keyframe {n}")
+    wait_until(lambda: client._spin() and any(c.width > 500 for c in late), "a new map")
+    for subscription in here:
+        client.destroy_subscription(subscription)
     assert outputs.program.alive
     assert "Traceback" not in outputs.program.output

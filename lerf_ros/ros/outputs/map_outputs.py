@@ -112,11 +112,18 @@ class MapOutputs:
         if True in due:
             self._worker.ask("answers", partial(self._publish_answers, snapshot, config.outputs.phrases))
 
+    def _is_shown(self, snapshot: FieldSnapshot) -> bool:
+        """Return whether a snapshot is still the one to show: the map may have been reset while it was worked on."""
+        seen = self._seen
+        return seen is not None and seen() is snapshot
+
     def _publish_cloud(self, snapshot: FieldSnapshot) -> None:
         config, surface = self._site.settings.now, snapshot.surface
         usable = np.flatnonzero(surface.answerable(config.surface.min_views))
         rows = evenly(usable, config.outputs.max_cloud_points)
-        self._cloud.publish(cloud_message(_header(snapshot), surface.points[rows], surface.colours[rows]))
+        cloud = cloud_message(_header(snapshot), surface.points[rows], surface.colours[rows])
+        if self._is_shown(snapshot):
+            self._cloud.publish(cloud)
 
     def _publish_relevancy(self, snapshot: FieldSnapshot, phrase: str, topic: Topic) -> None:
         config, surface = self._site.settings.now, snapshot.surface
@@ -125,19 +132,21 @@ class MapOutputs:
         if found is None:  # not enough of a map yet: the next one will do
             return
         scales = np.full(len(found.rows), found.scale_m, np.float32)
-        topic.publish(
-            cloud_message(
-                _header(snapshot), surface.points[found.rows], surface.colours[found.rows], found.values, scales
-            )
-        )
+        points, colours = surface.points[found.rows], surface.colours[found.rows]
+        cloud = cloud_message(_header(snapshot), points, colours, found.values, scales)
+        if self._is_shown(snapshot):
+            topic.publish(cloud)
 
     def _publish_answers(self, snapshot: FieldSnapshot, phrases: Sequence[str]) -> None:
         config, header = self._site.settings.now, _header(snapshot)
         found = answers(snapshot, phrases, self._site.encoder, config, self._site.now_ns())
         results = [result_message(replace(each, points=None), header, WORLD) for each in found]
-        if self._markers.heard:
-            self._markers.publish(marker_array(snapshot, results, config.workspace, config.grasp))
+        markers = marker_array(snapshot, results, config.workspace, config.grasp)
         target = _best_target(results)
+        if not self._is_shown(snapshot):
+            return
+        if self._markers.heard:
+            self._markers.publish(markers)
         self._graspless = target is None
         if target is not None and self._target.heard:
             self._target.publish(target)
