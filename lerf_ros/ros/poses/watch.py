@@ -67,7 +67,8 @@ class PoseWatch:
         """Encoder thread."""
         limit = self._site.settings.now.input.max_speed_mps
         if (text := self._leaps.look(frame, stamp_ns, T_world_cam, limit)) is not None:
-            self._site.check.warn("pose_jump", text)
+            self._site.check.refused("pose_jump", text)
+        self._site.check.clear("transforms_stopped", frame)
 
     def _on_missed(self, frame: str, stamp_ns: int, error: PoseError) -> None:
         """Encoder thread."""
@@ -78,6 +79,7 @@ class PoseWatch:
                 "transforms_stopped",
                 f"images of {frame!r} keep coming, but its transforms ended {(stamp_ns - newest_ns) / 1e9:.1f} s "
                 f"before: is the robot's driver or robot_state_publisher still running? ({error})",
+                frame,
             )
 
     def _look(self) -> None:
@@ -88,8 +90,7 @@ class PoseWatch:
             self._looked[frame] = image.stamp_ns
             text = self._stillness.look(frame, image.stamp_ns, image.T_world_cam, image.rgb, config.stale_after_s)
             moves = config.pose_source != "tf" or self._site.camera_poses.newest_stamp(frame) is not None
-            if text is not None and moves:
-                self._site.check.warn("stale_joints", text)
+            self._site.check.judge({"stale_joints": text if moves else None}, frame)
         self._look_at_mounting(config.drift_period_s)
 
     def _look_at_mounting(self, period_s: float) -> None:
@@ -121,8 +122,8 @@ class PoseWatch:
         for camera, (stamp_ns, error) in found.items():
             if error is None:
                 continue
-            if error.significant:
-                self._site.check.warn(f"mounting_error {camera}", describe(camera, error))
+            text = describe(camera, error) if error.significant else None
+            self._site.check.judge({"mounting_error": text}, camera)
             if self._site.settings.now.input.report_correction and rclpy.ok():
                 self._publisher.publish(correction_message(camera, stamp_ns, error))
 
