@@ -49,7 +49,7 @@ class Watcher(DemoClient):
             "/sim_robot/look_from": LookFrom, "/sim_robot/move_object": MoveObject,
         }  # fmt: skip
 
-    def call(self, name: str, **fields: Any) -> Any:
+    def call(self, name: str, /, **fields: Any) -> Any:
         """Call a service of the table, with a time-out."""
         kind = self.kinds[name]
         client = self._asked.get(name) or self._asked.setdefault(name, self.create_client(kind, name))
