@@ -59,9 +59,9 @@ class Watch:
 
 def offered(node: Node, topic: str) -> dict[str, str | None]:
     """Return whether anybody publishes a topic, in whatever transport."""
-    if any(node.count_publishers(topic + transport) for transport in TRANSPORTS):
+    name = node.resolve_topic_name(topic)  # count_publishers does not remap
+    if any(node.count_publishers(name + transport) for transport in TRANSPORTS):
         return {f"not_published {topic}": None}
-    name = node.resolve_topic_name(topic)
     remedy = "; without a depth camera set input.use_depth to false" if topic.endswith("depth") else ""
     return {
         f"not_published {topic}": f"nobody publishes {name}: start the driver, or remap {topic} to its topic "

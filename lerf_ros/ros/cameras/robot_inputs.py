@@ -23,7 +23,7 @@ class RobotInputs:
         self._node = site.node
         self._config = site.settings.now.input
         self._filter = site.ingest.robot
-        self._filter.offered = lambda topic: bool(site.node.count_publishers(topic))
+        self._filter.offered = lambda topic: bool(site.node.count_publishers(site.node.resolve_topic_name(topic)))
         self._subscriptions: list[Subscription] = []
 
     def activate(self) -> None:
