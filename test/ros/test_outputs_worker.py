@@ -12,7 +12,7 @@ from lerf_ros.srv import Query
 
 
 def test_of_jobs_that_wait_only_the_newest_of_a_name_runs() -> None:
-    worker, ran, started, go = OutputWorker(), [], threading.Event(), threading.Event()
+    worker, ran, started, go = OutputWorker(QueryTally()), [], threading.Event(), threading.Event()
 
     def first() -> None:
         started.set()
@@ -34,7 +34,7 @@ def test_of_jobs_that_wait_only_the_newest_of_a_name_runs() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("bug"), InvalidHandle("gone")])
 def test_a_job_that_fails_ends_nothing(error: Exception) -> None:
-    worker, done = OutputWorker(), threading.Event()
+    worker, done = OutputWorker(QueryTally()), threading.Event()
 
     def fail() -> None:
         raise error
@@ -46,7 +46,7 @@ def test_a_job_that_fails_ends_nothing(error: Exception) -> None:
 
 
 def test_it_rests_as_long_as_it_worked() -> None:
-    worker, begins, done = OutputWorker(), [], threading.Event()
+    worker, begins, done = OutputWorker(QueryTally()), [], threading.Event()
 
     def work() -> None:
         begins.append(time.monotonic())
@@ -63,7 +63,7 @@ def test_it_rests_as_long_as_it_worked() -> None:
 
 
 def test_closing_drops_what_waits_and_ends_the_thread() -> None:
-    worker, started, go, ran = OutputWorker(), threading.Event(), threading.Event(), []
+    worker, started, go, ran = OutputWorker(QueryTally()), threading.Event(), threading.Event(), []
     worker.ask("slow", lambda: started.set() or go.wait(5))
     assert started.wait(5)
     worker.ask("never", lambda: ran.append(1))
@@ -74,6 +74,20 @@ def test_closing_drops_what_waits_and_ends_the_thread() -> None:
     assert not closer.is_alive()
     assert not any(t.name == "lerf-outputs" for t in threading.enumerate())
     assert not ran
+
+
+def test_no_job_begins_while_a_query_is_answered() -> None:
+    tally, ran = QueryTally(), threading.Event()
+    worker = OutputWorker(tally)
+    with tally.answering():
+        worker.ask("cloud", ran.set)
+        assert not ran.wait(0.1)
+    assert ran.wait(0.3)
+    ran.clear()
+    with tally.answering():  # one that takes for ever
+        worker.ask("cloud", ran.set)
+        assert ran.wait(5)
+    worker.close()
 
 
 def answered(*statuses: int, message: str = "") -> Query.Response:

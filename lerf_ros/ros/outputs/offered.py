@@ -16,7 +16,7 @@ def make_outputs(site: Site, cameras: CameraInputs) -> Iterator[Part]:
     """Yield the parts; the worker first, for parts are closed in reverse."""
     yield Heartbeat(site, cameras)
     yield Diagnostics(site, cameras)
-    worker = OutputWorker()
+    worker = OutputWorker(site.queries)
     yield worker
     yield MapOutputs(site, worker)
     yield HeatOutput(site, worker)

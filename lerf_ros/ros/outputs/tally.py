@@ -4,6 +4,8 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lerf_ros.msg import QueryResult
@@ -40,11 +42,29 @@ class QueryTally:
     """Self-locked."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._answering = 0
         self._seconds: deque[float] = deque(maxlen=KEPT)
         self._count = self._refused = self._failed = 0
         self._last_phrase = ""
         self._refusal, self._failure = ("", 0.0), ("", 0.0)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Mark that a query is being answered."""
+        with self._lock:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._answering -= 1
+                self._lock.notify_all()
+
+    def wait_idle(self, timeout_s: float) -> None:
+        """Wait until no query is being answered, `timeout_s` at most."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._answering, timeout_s)
 
     def answered(self, seconds: float, response: Query.Response) -> None:
         """One query was answered, which took so long."""

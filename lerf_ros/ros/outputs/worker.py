@@ -9,8 +9,11 @@ from collections.abc import Callable
 from rclpy.exceptions import InvalidHandle
 from rclpy.impl.implementation_singleton import rclpy_implementation
 
+from lerf_ros.ros.outputs.tally import QueryTally
+
 RCLError: type[Exception] = rclpy_implementation.RCLError
 JOIN_S = 10.0
+PATIENCE_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -18,11 +21,13 @@ _log = logging.getLogger(__name__)
 class OutputWorker:
     """Runs jobs by name, one at a time: of a name that waits, only the newest job is run.
 
-    After each job it rests as long as the job took this thread's CPU: it never has more than half a core. A part, so
-    that the node can end it; closed after all parts that give it jobs.
+    No job begins while a query is answered (for `PATIENCE_S` at most), and after each it rests as long as the job took
+    this thread's CPU: it never has more than half a core. A part, so that the node can end it; closed after all parts
+    that give it jobs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, queries: QueryTally) -> None:
+        self._queries = queries
         self._jobs: dict[str, Callable[[], None]] = {}
         self._changed = threading.Condition()
         self._closed = False
@@ -52,6 +57,7 @@ class OutputWorker:
     def _run(self) -> None:
         while (next_job := self._next()) is not None:
             name, job = next_job
+            self._queries.wait_idle(PATIENCE_S)
             begin = time.thread_time()
             try:
                 job()

@@ -61,7 +61,7 @@ class QueryService:
     def __call__(self, request: Query.Request, response: Query.Response) -> Query.Response:
         """Fill the response; whatever goes wrong is a status and a message in it."""
         begin = time.perf_counter()
-        with self._answering():
+        with self._answering(), self._tally.answering():
             response = self._answer(request, response)
         self._tally.answered(time.perf_counter() - begin, response)
         return response
