@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ from analytic import CAMERA, look_at, render
 from known_scene import BALL, CRATE, POST, nearest_solid, surface_of
 
 from lerf_ros.core.geometry import Intrinsics, transform_points
-from lerf_ros.core.heat_image import FILL, blended, colours, heat_of, only_where, splatted
+from lerf_ros.core.heat_image import FILL, blended, colours, heat_of, live_heat, only_where, splatted
+from lerf_ros.core.standing import Relevancy
 
 PINHOLE = Intrinsics(101, 81, 100.0, 100.0, 50.0, 40.0)
 
@@ -112,3 +115,19 @@ def test_without_heat_the_image_stays_recognisable_and_heat_is_the_only_strong_c
     luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[0, 0]
     np.testing.assert_array_equal(out[0, 0], np.rint(0.75 * luma + 0.25 * rgb[0, 0].astype(float)))
     np.testing.assert_allclose(out[3, 3], 0.2 * out[0, 0] + 0.8 * colours(heat)[3, 3], atol=1)
+
+
+def test_live_heat_lies_on_the_thing_and_never_on_the_robot(scene) -> None:
+    solids = (BALL, CRATE, POST)
+    surface, image = surface_of(solids), scene[3]
+    rows = np.arange(len(surface))
+    values = np.where(nearest_solid(surface, solids) == 0, np.float32(1), np.float32(0.4))
+    heat = live_heat(image, surface, Relevancy("ball", 0.8, 0.1, rows, values))
+    ball = (image.rgb == BALL.colour).all(axis=-1)
+    assert heat.max() == pytest.approx(0.8)
+    assert ((heat > 0) & ball).sum() / ((heat > 0) | ball).sum() > 0.85
+    mask = np.ones(ball.shape, bool)
+    mask[:, :160] = False  # the arm hides the left half
+    hidden = live_heat(dataclasses.replace(image, mask=mask), surface, Relevancy("ball", 0.8, 0.1, rows, values))
+    assert not hidden[:, :157].any()
+    np.testing.assert_array_equal(hidden[:, 163:], heat[:, 163:])
