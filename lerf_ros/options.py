@@ -38,8 +38,8 @@ class Option:
     """One leaf of the tree, as parameters and documentation need it; `element` is what a tuple holds, else `type`."""
 
     key: str
-    type: type
     element: type
+    type: type
     default: Value
     help: str
     ge: float | None
@@ -96,7 +96,7 @@ def tree_options(tree: Any) -> Iterator[Option]:
         for each in dataclasses.fields(values):
             meta, default = each.metadata, getattr(values, each.name)
             yield Option(
-                f"{section.name}.{each.name}", type(default), (*typing.get_args(types[each.name]), type(default))[0],
+                f"{section.name}.{each.name}", (*typing.get_args(types[each.name]), type(default))[0], type(default),
                 default, meta["help"], meta["ge"], meta["le"], meta["choices"], meta["when"],
             )  # fmt: skip
 

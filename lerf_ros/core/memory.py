@@ -75,7 +75,7 @@ def rank_limit(config: Config, embed_dim: int, available: int | None) -> int:
 
 def return_free_memory() -> None:
     """Hand memory that nothing uses back to the system, where allocators keep it for later (glibc's, torch's CUDA)."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

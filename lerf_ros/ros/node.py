@@ -85,7 +85,7 @@ class LerfNode(LifecycleNode):
 
     def close(self) -> bool:
         """Stop all threads; return whether they ended in time."""
-        ended = self._attempt("closed", self._tear_down, ERROR) == SUCCESS
+        ended = bool(self._attempt("closed", self._tear_down, ERROR) == SUCCESS)
         log_bridge.remove(self._log_handler)
         return ended
 
