@@ -30,6 +30,7 @@ ARGUMENTS = {
     "mask": ("mask", "Mask topic that tells the robot's pixels instead (input.self_filter: mask)"),
     "remap": ("", "More topics, as 'from:=to from:=to': of several cameras ('left/image:=...'), /tf"),
     "image_transport": ("", "raw or compressed; empty: as params_file says"),
+    "depth_transport": ("", "raw or compressedDepth; empty: as params_file says"),
     "prompts": ("", "Standing prompts, separated by commas; empty: as params_file says"),
     "autostart": ("", "false: wait for `ros2 lifecycle set`; empty: as params_file says (true by default)"),
     "use_sim_time": ("false", "Take time from /clock"),
@@ -46,6 +47,8 @@ def start(context: LaunchContext) -> list[Node]:
     parameters = [given["params_file"], use_sim_time]
     if given["image_transport"]:
         parameters.append({"input.image_transport": given["image_transport"]})
+    if given["depth_transport"]:
+        parameters.append({"input.depth_transport": given["depth_transport"]})
     if given["autostart"]:
         autostart = ParameterValue(LaunchConfiguration("autostart"), value_type=bool)
         parameters.append({"runtime.autostart": autostart})

@@ -21,6 +21,8 @@ ARGUMENTS = {
     "seed": ("0", "Scene: decides objects, table and light"),
     "objects": ("6", "Objects on the table"),
     "camera_hz": ("5.0", "Camera frames a second"),
+    "compressed": ("false", "Compressed images alone; the node then needs image_transport and depth_transport"),
+    "scene_camera": ("false", "A second camera, on a stand: /scene_camera/..."),
 }
 
 
@@ -35,6 +37,8 @@ def generate_launch_description() -> LaunchDescription:
                 "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
                 "objects": ParameterValue(LaunchConfiguration("objects"), value_type=int),
                 "camera_hz": ParameterValue(LaunchConfiguration("camera_hz"), value_type=float),
+                "compressed": ParameterValue(LaunchConfiguration("compressed"), value_type=bool),
+                "scene_camera": ParameterValue(LaunchConfiguration("scene_camera"), value_type=bool),
             }
         ],
         output="screen",

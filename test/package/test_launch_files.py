@@ -34,8 +34,8 @@ YAML_FILES = sorted(path.name for path in ROOT.glob("config/*.yaml"))
 RVIZ_FILES = sorted(path.name for path in ROOT.glob("config/*.rviz"))
 EVERYTHING = {
     "lerf.launch.py": {
-        "namespace": "robot1", "rviz": "true", "image_transport": "compressed", "prompts": "a mug, a cup",
-        "autostart": "false", "respawn": "true", "remap": "/tf:=tf /tf_static:=tf_static",
+        "namespace": "robot1", "rviz": "true", "image_transport": "compressed", "depth_transport": "raw",
+        "prompts": "a mug, a cup", "autostart": "false", "respawn": "true", "remap": "/tf:=tf /tf_static:=tf_static",
     },
     "sim_arm.launch.py": {"rviz": "true", "namespace": "robot1", "seed": "3"},
     "realsense_wrist.launch.py": {"rviz": "true", "camera": "true", "hand_eye": "0 0 0.05 0 0 0 1"},
