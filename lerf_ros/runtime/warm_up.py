@@ -18,6 +18,7 @@ from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.query import answer
+from lerf_ros.core.registration import register_depth
 from lerf_ros.core.request import QueryRequest
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 150.0
@@ -54,6 +55,9 @@ def _small(config: Config) -> Config:
 
 
 def _rehearse(config: Config, encoder: ImageTextEncoder) -> None:
+    view = _view(config, 0)
+    if view.depth_m is not None:
+        register_depth(view.depth_m, view.intrinsics, np.eye(4), view.intrinsics)
     mapper = LerfMapper(config, encoder)
     try:
         for n in range(max(3, config.surface.min_views)):

@@ -10,6 +10,7 @@ from sensor_msgs.msg import CompressedImage
 from lerf_ros.config import InputConfig
 from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.errors import InputError, StampError
+from lerf_ros.ros.cameras import rvl
 from lerf_ros.ros.cameras.alignment import DepthAlignment
 from lerf_ros.ros.cameras.compressed import rgb_from_compressed
 from lerf_ros.ros.cameras.frame import Frame, Picture, nanoseconds
@@ -62,6 +63,8 @@ class Ingest:
         self._poses = poses
         self._now_ns = now_ns
         self._check = check
+        if config.use_depth and config.depth_transport == "compressedDepth":
+            rvl.decode(rvl.ONE_ZERO, 1)  # compiled or loaded now, not at the first image
         self._cameras: dict[str, _Camera] = {}
         self.camera_info_changes = 0
         self.robot = SelfFilter(config, poses.transforms)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt16
 from numba import njit
 
+ONE_ZERO = b"\x00\x00\x00\x10"  # one zero, then no values
 NIBBLES = 12  # of the longest number that is read: 36 bits
 
 
