@@ -159,10 +159,10 @@ def _wide(
     """
     bad = np.zeros(shape[0] * shape[1], np.uint8)
     bad[block[off]] = 1
-    bad = cv2.morphologyEx(bad.reshape(shape), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    bad.ravel()[block[~off]] = 0
-    bad = cv2.morphologyEx(bad, cv2.MORPH_OPEN, np.ones((WIDE, WIDE), np.uint8))
-    return np.asarray(cv2.dilate(bad, np.ones((3, 3), np.uint8)).ravel()[block] > 0)
+    closed = np.array(cv2.morphologyEx(bad.reshape(shape), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
+    closed.ravel()[block[~off]] = 0
+    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((WIDE, WIDE), np.uint8))
+    return np.asarray(cv2.dilate(opened, np.ones((3, 3), np.uint8)).ravel()[block] > 0)
 
 
 @njit(nogil=True, cache=True)

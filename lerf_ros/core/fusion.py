@@ -54,7 +54,7 @@ class Cells:
         return self.keys, self.sums, self.marks, self.notes
 
     def _weight(self) -> Float64[np.ndarray, "N 1"]:
-        return np.maximum(self.sums[: self.count, :1], 1e-12)
+        return np.asarray(np.maximum(self.sums[: self.count, :1], 1e-12))
 
     def with_room(self, extra: int) -> "Cells":
         """Return these cells with room for `extra` more: self, or a larger copy."""

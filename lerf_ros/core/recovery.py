@@ -18,11 +18,12 @@ CHECK_EVERY = 50
 LEAST_STEPS = 150
 """Training steps that a change takes to be relearned, at least ..."""
 
-MOST_STEPS = 1500
+MOST_STEPS = 800
 """... and at most: what cannot be learned as well as the rest must not stay stale for ever."""
 
-AS_GOOD = 1.5
-"""Relearned when the colour error there is no more than this many times that of the rest."""
+AS_GOOD, GOOD = 1.5, 0.004
+"""Relearned when the colour error there is no more than this many times that of the rest, which may be an empty table,
+or a mean square of no more than this (24 dB)."""
 
 RAYS = 512
 
@@ -83,4 +84,4 @@ class Recovery:
         if steps >= MOST_STEPS:
             return True
         there = trainer.colour_error(draw_pixels(frames, RAYS, 0.0, self._rng, here, focus_share=1.0))
-        return there <= AS_GOOD * trainer.colour_error(draw_pixels(frames, RAYS, 0.0, self._rng))
+        return there <= max(GOOD, AS_GOOD * trainer.colour_error(draw_pixels(frames, RAYS, 0.0, self._rng)))

@@ -103,7 +103,7 @@ class Sentry:
         blocks |= np.asarray(cv2.dilate(blocks.astype(np.uint8), np.ones((3, 3), np.uint8)), bool)
         expected = nearest(surface.points, glance.near_m, glance.camera, glance.T_cam_world)
         margin = (self._config.margin_m + self._config.margin_per_m2 * expected**2) * glance.noise
-        return blocks | ((expected > 0) & (glance.near_m > 0) & (glance.near_m < expected - 2 * margin))
+        return np.asarray(blocks | ((expected > 0) & (glance.near_m > 0) & (glance.near_m < expected - 2 * margin)))
 
 
 def _largest(blocks: Bool[np.ndarray, "h w"]) -> int:

@@ -139,7 +139,7 @@ class SurfaceBuilder:
     def forget(self, low: Float[np.ndarray, " 3"], high: Float[np.ndarray, " 3"]) -> int:
         """Drop the points inside a box (metres, world); return how many there were."""
         points = self._cells.points()
-        return self.drop(((points >= low) & (points <= high)).all(axis=1))
+        return self.drop(np.asarray(((points >= low) & (points <= high)).all(axis=1)))
 
     def drop(self, gone: Bool[np.ndarray, " N"]) -> int:
         """Drop some of the cells; return how many. The last ones move into the gaps, all others keep their rows."""

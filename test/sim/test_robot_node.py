@@ -21,7 +21,7 @@ from lerf_ros.core.geometry import pose_matrix
 from lerf_ros.sim.arm_model import LINKS
 from lerf_ros.sim.messages import CAMERA_FRAME
 from lerf_ros.sim.spec import sample_spec
-from lerf_ros.srv import ExecuteGrasp
+from lerf_ros.srv import ExecuteGrasp, MoveObject
 
 pytestmark = pytest.mark.ros
 SEED = 3
@@ -51,6 +51,7 @@ class Listener(Node):
         self.scan = self.create_client(Trigger, "/sim_robot/scan")
         self.home = self.create_client(Trigger, "/sim_robot/home")
         self.grasp = self.create_client(ExecuteGrasp, "/sim_robot/execute_grasp")
+        self.move = self.create_client(MoveObject, "/sim_robot/move_object")
 
     def spin_until(self, ready: Any, what: str, timeout_s: float = 30.0) -> None:
         def poll() -> bool:
@@ -164,6 +165,21 @@ def test_a_grasp_lifts_the_object_and_a_command_meanwhile_is_refused(robot: tupl
     assert 0.05 < answer.width_m < 0.08
     listener.spin_until(lambda: listener.truth[target][2, 3] > before + 0.1, "the lifted object's pose")
     assert listener.call(listener.home, Trigger.Request()).success
+
+
+def test_a_person_moves_a_thing_takes_it_away_and_brings_it_back(robot: tuple[Program, Listener]) -> None:
+    _, listener = robot
+    name = sample_spec(SEED, n_objects=6).objects[-1].name
+    before = listener.truth[name][:3, 3].copy()
+    refused = listener.call(listener.move, MoveObject.Request(name="unicorn", x=0.4))
+    assert not refused.success
+    assert name in refused.message  # it tells what there is
+    assert not listener.call(listener.move, MoveObject.Request(name=name, x=5.0)).success
+    assert listener.call(listener.move, MoveObject.Request(name=name, remove=True)).success
+    listener.spin_until(lambda: np.linalg.norm(listener.truth[name][:3, 3]) > 20, "it to be away")
+    x, y = float(before[0]), float(before[1])
+    assert listener.call(listener.move, MoveObject.Request(name=name, x=x, y=y)).success
+    listener.spin_until(lambda: np.linalg.norm(listener.truth[name][:2, 3] - (x, y)) < 0.01, "it to be back")
 
 
 @pytest.mark.slow
