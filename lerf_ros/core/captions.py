@@ -15,7 +15,7 @@ SHADE: Final = 0.35
 
 
 def captioned(picture: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarray, "H W 3"]:
-    """Return the picture, of the same size, with text at its top left and a bar of heat from 0 to 1 at its top right."""
+    """Return the picture, of the same size, with text at its top left and a bar of heat (0 to 1) at its top right."""
     height, width = picture.shape[:2]
     size = int(np.clip(height / 26, 9, 28))
     band = min(round(1.7 * size), height)
