@@ -19,8 +19,8 @@ from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.poses.inputs import PoseInputs
 from lerf_ros.ros.poses.installed import pose_source
 from lerf_ros.ros.poses.watch import PoseWatch
-from lerf_ros.ros.selfcheck import SelfCheck
-from lerf_ros.ros.selfcheck_watch import Watch
+from lerf_ros.ros.selfcheck.check import SelfCheck
+from lerf_ros.ros.selfcheck.watch import Watch
 from lerf_ros.ros.services.offered import Services
 from lerf_ros.ros.services.workers import Workers
 from lerf_ros.ros.settings import Settings

@@ -27,7 +27,7 @@ from lerf_ros.ros.cameras.streams import CameraStreams
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.poses.listeners import take_odometry, take_pose, take_transforms
 from lerf_ros.ros.poses.tf_buffer import TfBuffer
-from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.selfcheck.check import SelfCheck
 from lerf_ros.ros.settings import Settings
 
 KINDS: Mapping[str, type] = {

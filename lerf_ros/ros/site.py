@@ -16,7 +16,7 @@ from lerf_ros.ros.cameras.ingest import Frame, Ingest
 from lerf_ros.ros.outputs.tally import QueryTally
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.poses.source import PoseSource
-from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.selfcheck.check import SelfCheck
 from lerf_ros.ros.services.workers import Workers
 from lerf_ros.ros.settings import Settings
 from lerf_ros.runtime.mapping_loop import MappingLoop

@@ -17,7 +17,7 @@ from lerf_ros.ros.cameras.ingest import Ingest
 from lerf_ros.ros.cameras.models import info_from_intrinsics
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.poses.tf_buffer import TfBuffer
-from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.selfcheck.check import SelfCheck
 from lerf_ros.ros.settings import Settings
 
 COLOR = Intrinsics(96, 72, 80.0, 80.0, 47.5, 35.5)

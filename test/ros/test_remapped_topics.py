@@ -6,7 +6,7 @@ import rclpy
 from ros_processes import wait_until
 from sensor_msgs.msg import Image
 
-from lerf_ros.ros.selfcheck_watch import offered
+from lerf_ros.ros.selfcheck.watch import offered
 
 pytestmark = pytest.mark.ros
 

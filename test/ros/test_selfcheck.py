@@ -9,7 +9,7 @@ import pytest
 
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.keyframes import PosedImage
-from lerf_ros.ros.selfcheck import CURED_FRAMES, SelfCheck
+from lerf_ros.ros.selfcheck.check import CURED_FRAMES, SelfCheck
 
 IMAGE = PosedImage(
     0, np.zeros((4, 4, 3), np.uint8), None, Intrinsics(4, 4, 4.0, 4.0, 1.5, 1.5), np.eye(4), "cam_optical_frame"

@@ -13,11 +13,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from lerf_ros.core.geometry import Intrinsics, invert
 from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.ros.cameras.images import image_from_depth
-from lerf_ros.ros.selfcheck import SelfCheck
-from lerf_ros.ros.selfcheck_axes import BODY
-from lerf_ros.ros.selfcheck_stamps import StampCheck
-from lerf_ros.ros.selfcheck_units import depth_unit
-from lerf_ros.ros.selfcheck_watch import SimulatedClock
+from lerf_ros.ros.selfcheck.axes import BODY
+from lerf_ros.ros.selfcheck.check import SelfCheck
+from lerf_ros.ros.selfcheck.stamps import StampCheck
+from lerf_ros.ros.selfcheck.units import depth_unit
+from lerf_ros.ros.selfcheck.watch import SimulatedClock
 
 SCENE = (
     Box((0.1, 0.05, 0.06), (0.1, 0.15, 0.12), 0.4, (190, 140, 90)),

@@ -11,7 +11,7 @@ from ros.scanning_camera import SMALL, Camera
 from ros_processes import Program, lerf_node, wait_until
 from tiny_clip_model import write_model
 
-from lerf_ros.ros.selfcheck_axes import BODY
+from lerf_ros.ros.selfcheck.axes import BODY
 
 pytestmark = pytest.mark.ros
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from lerf_ros.ros.cameras.images import image_from_depth, image_from_rgb
 from lerf_ros.ros.cameras.inputs import CameraInputs
 from lerf_ros.ros.cameras.models import info_from_intrinsics
 from lerf_ros.ros.cameras.streams import CameraStreams, Rate, check_topics
-from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.selfcheck.check import SelfCheck
 from lerf_ros.ros.settings import Settings
 
 CAMERA = Intrinsics(8, 6, 8.0, 8.0, 3.5, 2.5)

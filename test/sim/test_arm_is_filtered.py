@@ -14,7 +14,7 @@ from lerf_ros.ros.cameras.ingest import Frame, Ingest, nanoseconds
 from lerf_ros.ros.cameras.models import info_from_intrinsics
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.poses.tf_buffer import TfBuffer
-from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.selfcheck.check import SelfCheck
 from lerf_ros.ros.settings import Settings
 from lerf_ros.sim import arm_model, messages
 from lerf_ros.sim.camera import SceneRenderer

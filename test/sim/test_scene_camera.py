@@ -20,7 +20,7 @@ from lerf_ros.ros.cameras.inputs import CameraInputs
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.poses.listeners import TransformListener
 from lerf_ros.ros.poses.tf_buffer import TfBuffer
-from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.selfcheck.check import SelfCheck
 from lerf_ros.ros.settings import Settings
 from lerf_ros.sim.camera_topics import SCENE_CAMERA_FRAME, SCENE_VIEW
 from lerf_ros.sim.messages import CAMERA_FRAME

@@ -18,7 +18,7 @@ from lerf_ros.ros.cameras.images import rgb_from_image
 from lerf_ros.ros.cameras.models import CameraModel, Undistorter, camera_model
 from lerf_ros.ros.cameras.self_filter import SelfFilter
 from lerf_ros.ros.poses.camera_poses import CameraPoses
-from lerf_ros.ros.selfcheck import SelfCheck
+from lerf_ros.ros.selfcheck.check import SelfCheck
 
 __all__ = ["Frame", "Ingest", "nanoseconds", "read_colours"]
 

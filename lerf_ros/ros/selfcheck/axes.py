@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from lerf_ros.core.geometry import invert, transform_points
-from lerf_ros.ros.selfcheck_small import SmallFrame
+from lerf_ros.ros.selfcheck.small import SmallFrame
 
 PAIRS = 6
 """Judged by the medians of this many; after as many good ones in `CHECKS` pairs the camera is trusted."""

@@ -8,7 +8,7 @@ from collections import deque
 
 import numpy as np
 
-from lerf_ros.ros.selfcheck_small import SmallFrame
+from lerf_ros.ros.selfcheck.small import SmallFrame
 
 FRAMES = 8
 MOVED_M, MOVED_RAD = 0.03, 0.06

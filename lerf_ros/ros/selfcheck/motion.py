@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one frame's camera tells by itself, and whether it ever moves."""
 
-from lerf_ros.ros.selfcheck_small import SmallFrame
+from lerf_ros.ros.selfcheck.small import SmallFrame
 
 STILL_FRAMES = 100  # frames from one and the same pose before it is worth a word
 STILL_NS = 10_000_000_000

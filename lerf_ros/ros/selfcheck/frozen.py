@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from lerf_ros.ros.selfcheck_small import SmallFrame
+from lerf_ros.ros.selfcheck.small import SmallFrame
 
 FROZEN_FRAMES = 5
 MOVED_M = 0.02

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.ros.cameras.frame import Frame
-from lerf_ros.ros.selfcheck_axes import AxesCheck
-from lerf_ros.ros.selfcheck_colours import ColourOrderCheck
-from lerf_ros.ros.selfcheck_frozen import FrozenCheck
-from lerf_ros.ros.selfcheck_motion import MotionCheck
-from lerf_ros.ros.selfcheck_small import SmallFrame
-from lerf_ros.ros.selfcheck_stamps import StampCheck
-from lerf_ros.ros.selfcheck_units import depth_unit
+from lerf_ros.ros.selfcheck.axes import AxesCheck
+from lerf_ros.ros.selfcheck.colours import ColourOrderCheck
+from lerf_ros.ros.selfcheck.frozen import FrozenCheck
+from lerf_ros.ros.selfcheck.motion import MotionCheck
+from lerf_ros.ros.selfcheck.small import SmallFrame
+from lerf_ros.ros.selfcheck.stamps import StampCheck
+from lerf_ros.ros.selfcheck.units import depth_unit
 
 UNMATCHED_FRAMES = 10
 CURED_FRAMES = 30  # good frames in a row after which what refused others before is over
