@@ -20,6 +20,9 @@ from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.query import answer
 from lerf_ros.core.registration import register_depth
 from lerf_ros.core.request import QueryRequest
+from lerf_ros.core.sentry import Sentry
+from lerf_ros.core.surface import SurfaceMap
+from lerf_ros.core.visibility import in_view, splat_depth
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 150.0
 ABOVE_M, STEP_M = 0.6, 0.07
@@ -67,19 +70,41 @@ def _rehearse(config: Config, encoder: ImageTextEncoder) -> None:
         for _ in range(STEPS * config.train.language_every):
             mapper.step()
         snapshot = mapper.publish()
+        if snapshot is not None:
+            _see_a_change(mapper, snapshot.surface, config)
+            _show(snapshot.surface, view)
         answer(snapshot, QueryRequest(("a box", "a ball"), plan_grasps=True), encoder, config, 0)
     finally:
         mapper.close()
 
 
-def _view(config: Config, n: int) -> PosedImage:
+def _see_a_change(mapper: LerfMapper, surface: SurfaceMap, config: Config) -> None:
+    """Look again, from where the camera was and from elsewhere, when the box is gone."""
+    sentry = Sentry(config.change, config.surface.min_views)
+    for n in range(2):
+        image = _view(config, n, box=False)
+        sentry.wants(image, surface)
+        keyframe = mapper.prepare(image)
+        if keyframe is not None:
+            mapper.add(keyframe)
+            mapper.step()
+
+
+def _show(surface: SurfaceMap, view: PosedImage) -> None:
+    """Do what outputs and next views do with a surface."""
+    depth = splat_depth(surface.points, surface.voxel_m, view.intrinsics, view.T_world_cam)
+    in_view(surface.points, depth, surface.voxel_m, view.intrinsics, view.T_world_cam)
+
+
+def _view(config: Config, n: int, *, box: bool = True) -> PosedImage:
     """Return the n-th view straight down onto a table in the middle of the workspace."""
     rgb = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
     depth_m = np.full((HEIGHT, WIDTH), ABOVE_M, np.float32)
     shift_px = round(n * STEP_M * FOCAL / ABOVE_M)
     top, left = HEIGHT // 2 - BOX_PX, max(WIDTH // 2 - BOX_PX - shift_px, 0)
-    box = (slice(top, top + 2 * BOX_PX), slice(left, left + 2 * BOX_PX))
-    rgb[box], depth_m[box] = (200, 30, 30), ABOVE_M - BOX_M
+    if box:
+        there = (slice(top, top + 2 * BOX_PX), slice(left, left + 2 * BOX_PX))
+        rgb[there], depth_m[there] = (200, 30, 30), ABOVE_M - BOX_M
     return PosedImage(
         stamp_ns=n,
         rgb=rgb,

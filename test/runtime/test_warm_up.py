@@ -22,6 +22,9 @@ from lerf_ros.config import from_flat
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.core.registration import register_depth
+from lerf_ros.core.sentry import Sentry
+from lerf_ros.core.visibility import in_view, splat_depth
 from lerf_ros.runtime.warm_up import warm_up
 config = from_flat({})
 
@@ -40,7 +43,19 @@ for n in range(3):
     mapper.add(mapper.prepare(PosedImage(n, rgb, np.full((240, 320), 0.5, np.float32), camera, T)))
 for _ in range(2):
     mapper.step()
-mapper.publish()
+snapshot = mapper.publish()
+sentry, farther = Sentry(config.change, 1), np.full((240, 320), 0.55, np.float32)
+for n in range(3):
+    image = PosedImage(10**10 * (n + 1), rgb, farther, camera, T)  # the whole table has sunk: a change
+    sentry.wants(image, snapshot.surface)
+    T = T.copy()
+    T[0, 3] += 0.1
+    moved = mapper.prepare(PosedImage(10**10 * (n + 1), rgb, farther, camera, T))
+    mapper.add(moved)
+    mapper.step()
+    mapper.publish()
+in_view(snapshot.surface.points, splat_depth(snapshot.surface.points, 0.005, camera, T), 0.01, camera, T)
+register_depth(farther, camera, np.eye(4), camera)
 mapper.close()
 print("kernels:", len(before), "compiled later:", sorted(kernels() - before))
 """
