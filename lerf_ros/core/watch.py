@@ -34,9 +34,9 @@ OLDER = 48
 WHOLE = 1000
 """What a frame with no more than the configured noise adds to a cell's doubt; noisy ones add less."""
 
-FOOT_VOXELS = 4.0
-"""Cells seen through weakly and this near to gone ones go with them: the foot of a thing, within the margin of what it
-stood on."""
+FOOT_VOXELS = 6.0
+"""Cells in doubt or seen through weakly, and this near to gone ones, go with them: the foot of a thing, within the
+margin of what it stood on, and what too few keyframes had seen."""
 
 
 class ChangeWatch:
@@ -131,7 +131,7 @@ class ChangeWatch:
             return
         dropped = points[mine]
         if len(dropped):
-            weak = np.flatnonzero((notes[:, WEAKLY] > 0) & ~mine)
+            weak = np.flatnonzero(((notes[:, WEAKLY] > 0) | (notes[:, DOUBT] > 0)) & ~mine)
             near = cKDTree(dropped).query(points[weak], distance_upper_bound=FOOT_VOXELS * self._surface.voxel_m)[0]
             mine[weak[np.isfinite(near)]] = True
         before = self._shown(cells, mine, region) if region.recoloured else []
