@@ -26,9 +26,9 @@ INTRINSICS = Intrinsics(width=64, height=48, fx=60.0, fy=60.0, cx=31.5, cy=23.5)
 DEPTH_M = 0.6
 
 
-def looking_down(x: float, y: float) -> TransformStamped:
+def looking_down(x: float, y: float, camera: str = CAMERA) -> TransformStamped:
     """Camera 0.6 m above the floor z = 0, looking straight down: x right, y towards -y of the world."""
-    message = TransformStamped(child_frame_id=CAMERA)
+    message = TransformStamped(child_frame_id=camera)
     message.header.frame_id = "base_link"
     t, q = message.transform.translation, message.transform.rotation
     t.x, t.y, t.z = x, y, DEPTH_M
@@ -39,12 +39,14 @@ def looking_down(x: float, y: float) -> TransformStamped:
 class LerfClient(Node):
     """Publishes frames of a checkered floor and asks questions, all in one namespace."""
 
-    def __init__(self, namespace: str = "") -> None:
+    def __init__(self, namespace: str = "", camera: str = "") -> None:
         super().__init__("client", namespace=namespace)
         qos = QoSProfile(depth=20)
-        self.image = self.create_publisher(Image, "image", qos)
-        self.info = self.create_publisher(CameraInfo, "camera_info", qos)
-        self.depth = self.create_publisher(Image, "depth", qos)
+        self.frame = f"{camera}_optical_frame" if camera else CAMERA
+        topics = f"{camera}/" if camera else ""
+        self.image = self.create_publisher(Image, f"{topics}image", qos)
+        self.info = self.create_publisher(CameraInfo, f"{topics}camera_info", qos)
+        self.depth = self.create_publisher(Image, f"{topics}depth", qos)
         self.tf = self.create_publisher(TFMessage, "/tf", DYNAMIC)
         self.tf_static = self.create_publisher(TFMessage, "/tf_static", STATIC)
         self.query_client = self.create_client(Query, "lerf/query")
@@ -93,7 +95,7 @@ class LerfClient(Node):
         return future.result()
 
     def send_pose(self, x: float, y: float, stamp_ns: int) -> None:
-        message = looking_down(x, y)
+        message = looking_down(x, y, self.frame)
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
         self.tf.publish(TFMessage(transforms=[message]))
 
@@ -109,9 +111,9 @@ class LerfClient(Node):
         """Publish one frame with its pose; what is given replaces the good message (its stamp is set here)."""
         stamp_ns = self.now_ns() if stamp_ns is None else stamp_ns
         self.send_pose(x, y, stamp_ns)
-        info = info or info_from_intrinsics(INTRINSICS, CAMERA, 0)
-        depth = depth or image_from_depth(np.full((48, 64), DEPTH_M, np.float32), CAMERA, 0)
-        image = image or image_from_rgb(floor(x, y), CAMERA, 0)
+        info = info or info_from_intrinsics(INTRINSICS, self.frame, 0)
+        depth = depth or image_from_depth(np.full((48, 64), DEPTH_M, np.float32), self.frame, 0)
+        image = image or image_from_rgb(floor(x, y), self.frame, 0)
         for publisher, message in ((self.info, info), (self.depth, depth), (self.image, image)):
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
             publisher.publish(message)

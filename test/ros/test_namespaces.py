@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two nodes in two namespaces, one process each: each hears its own camera, answers its own questions, has its own map.
+"""Two nodes in two namespaces, one process each: each hears its own two cameras, and has its own map and answers.
 
 Only /tf, /tf_static, /clock, /diagnostics, /rosout and /parameter_events are shared, as everywhere in ROS.
 """
@@ -18,12 +18,14 @@ from lerf_ros.msg import QueryResult
 
 pytestmark = pytest.mark.ros
 SIDES = ("left", "right")
+CAMERAS = ("hand", "shelf")
 SHARED = {"/tf", "/tf_static", "/clock", "/diagnostics", "/rosout", "/parameter_events"}
 
 
 @pytest.fixture(scope="module")
 def programs(ros: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Program]]:
-    parameters = {**SMALL, "encoder.model": f"local-dir:{write_model(tmp_path_factory.mktemp('encoder') / 'tiny')}"}
+    model = write_model(tmp_path_factory.mktemp("encoder") / "tiny")
+    parameters = {**SMALL, "input.cameras": list(CAMERAS), "encoder.model": f"local-dir:{model}"}
     with (
         lerf_node(ros / "left.log", parameters, ["__ns:=/left"]) as left,
         lerf_node(ros / "right.log", parameters, ["__ns:=/right"]) as right,
@@ -31,14 +33,30 @@ def programs(ros: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
         yield {"left": left, "right": right}
 
 
-@pytest.fixture(scope="module")
-def clients(programs: dict[str, Program]) -> Iterator[dict[str, LerfClient]]:
-    made = {side: LerfClient(f"/{side}") for side in SIDES}
+def ready(camera: str, programs: dict[str, Program]) -> dict[str, LerfClient]:
+    """Return a client for a camera of each side."""
+    made = {side: LerfClient(f"/{side}", camera) for side in SIDES}
     for side, client in made.items():
         try:
             client.wait_ready()
         except AssertionError as error:
             raise AssertionError(f"{error}\n{programs[side].output}") from None
+    return made
+
+
+@pytest.fixture(scope="module")
+def clients(programs: dict[str, Program]) -> Iterator[dict[str, LerfClient]]:
+    """The cameras on the hand, which ask as well."""
+    made = ready(CAMERAS[0], programs)
+    yield made
+    for client in made.values():
+        client.destroy_node()
+
+
+@pytest.fixture(scope="module")
+def shelves(programs: dict[str, Program]) -> Iterator[dict[str, LerfClient]]:
+    """The cameras on the shelf."""
+    made = ready(CAMERAS[1], programs)
     yield made
     for client in made.values():
         client.destroy_node()
@@ -54,12 +72,14 @@ def test_every_name_is_in_the_nodes_own_namespace(clients: dict[str, LerfClient]
             *asker.get_service_names_and_types_by_node("lerf", namespace),
         ]
         names = {name for name, _ in found}
-        assert f"{namespace}/image" in names
+        assert {f"{namespace}/{camera}/image" for camera in CAMERAS} <= names
         assert f"{namespace}/lerf/query" in names
         assert {name for name in names if not name.startswith(f"{namespace}/")} <= SHARED
 
 
-def test_each_maps_what_its_own_camera_sees(clients: dict[str, LerfClient]) -> None:
+def test_each_maps_what_its_own_cameras_see(
+    clients: dict[str, LerfClient], shelves: dict[str, LerfClient]
+) -> None:
     left, right = clients["left"], clients["right"]
     for n in range(3):
         left.send_frame(x=0.1 * n)
@@ -69,7 +89,11 @@ def test_each_maps_what_its_own_camera_sees(clients: dict[str, LerfClient]) -> N
     assert right.ask(prompts=["red"]).results[0].status == QueryResult.NOT_READY
     right.send_frame(x=0.3)
     wait_until(lambda: right.next_status().keyframes == 1, "a keyframe on the right")
-    assert left.next_status().keyframes == 3
+    for n, side in enumerate(SIDES):
+        shelves[side].send_frame(x=-0.1 * n)
+    wait_until(lambda: left.next_status().keyframes == 4, "a keyframe of the other camera on the left")
+    wait_until(lambda: right.next_status().keyframes == 2, "a keyframe of the other camera on the right")
+    assert list(left.status.cameras) == list(right.status.cameras) == list(CAMERAS)
     assert left.status.fault == right.status.fault == ""
 
 
