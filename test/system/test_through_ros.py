@@ -60,15 +60,15 @@ def world(ros: Path) -> Iterator[World]:
     present = [q for q in questions(spec) if len(q.objects) == 1 and q.kind == "colour+category"]
     asked = next(q for q in present if spec.objects[q.objects[0]].category in EASY)
     scene = ["-p", f"seed:={spec.seed}", "-p", f"objects:={OBJECTS}"]
-    robot = Program([sys.executable, "-m", "lerf_ros.sim.robot_node", "--ros-args", *scene], ros / "robot.log")
+    arm = [sys.executable, "-m", "lerf_ros.sim.robot_node", "--ros-args", *scene]
     remaps = [part for name, topic in REMAPS.items() for part in ("-r", f"{name}:={topic}")]
     file = ["--params-file", str(ROOT / "config" / "sim_arm.yaml")]
     settings = [
         "-p", "runtime.autostart:=false", "-p", "runtime.status_period_s:=0.3", "-p", f"runtime.maps_dir:={ros}/maps",
     ]  # fmt: skip
-    node = Program([sys.executable, "-m", "lerf_ros.ros.node", "--ros-args", *file, *settings, *remaps], ros / "n.log")
+    lerf = [sys.executable, "-m", "lerf_ros.ros.node", "--ros-args", *file, *settings, *remaps]
     client = Watcher()
-    with robot, node:
+    with Program(arm, ros / "robot.log") as robot, Program(lerf, ros / "node.log") as node:
         client.wait_ready(60.0, lambda: None)
         client.spin_until(lambda: client.objects, "the truth", robot)
         yield World(robot, node, client, Judge(build(spec)), asked, spec.objects[asked.objects[0]].name)
