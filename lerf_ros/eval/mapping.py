@@ -31,7 +31,7 @@ def node_config(file: str = "sim_arm.yaml", base: Config | None = None) -> Confi
         ConfigError: the file holds an unknown key or a value out of range.
     """
     tree = yaml.safe_load(share_file("config", file).read_text(encoding="utf-8"))
-    return from_dict(tree["lerf"]["ros__parameters"], base)
+    return from_dict(tree["/**/lerf"]["ros__parameters"], base)
 
 
 def turn_arm_away(scene: Scene) -> None:

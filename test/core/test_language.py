@@ -121,7 +121,7 @@ def test_weight_decay_is_in_the_gradient_of_what_was_touched() -> None:
 def paper() -> Config:
     """Return config/paper.yaml."""
     tree = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text(encoding="utf-8"))
-    return from_dict(tree["lerf"]["ros__parameters"])
+    return from_dict(tree["/**/lerf"]["ros__parameters"])
 
 
 @pytest.mark.parametrize(
