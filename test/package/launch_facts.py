@@ -38,8 +38,9 @@ class Surveyor(Node):
     one in OTHER.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prompts: int) -> None:
         super().__init__("surveyor")
+        self._prompts = prompts  # whose topics are to be there
         self.frames: set[str] = set()
         self.image_frame = ""
         latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -78,7 +79,10 @@ class Surveyor(Node):
         running = {*self.get_node_names_and_namespaces()} >= {*((name, "/") for name in NODES), ("lerf", OTHER)}
         if not running or self.image_frame not in self.frames:
             return False
-        return all("/image" in self._topics_at("lerf", where, "subscriber") for where in ("/", OTHER))
+        shown = [t for t in self._topics_at("lerf", "/", "publisher") if t.startswith("/lerf/relevancy/")]
+        return len(shown) == self._prompts and all(
+            "/image" in self._topics_at("lerf", where, "subscriber") for where in ("/", OTHER)
+        )
 
     def _topics_of(self, node: str, kind: str) -> dict[str, str]:
         other = self._topics_at(node, OTHER, kind) if node == "lerf" else {}

@@ -60,7 +60,7 @@ def facts(ros: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facts
     given = {"encoder.model": f"local-dir:{model}", "outputs.prompts": PROMPTS}
     by_pose, by_odometry = ({**given, "input.pose_source": source} for source in ("pose", "odometry"))
     robot = [sys.executable, "-m", "lerf_ros.sim.robot_node", "--ros-args", "-p", "objects:=1", "-p", "camera_hz:=1.0"]
-    surveyor = Surveyor()
+    surveyor = Surveyor(len(PROMPTS))
     with (
         lerf_node(ros / "by_pose.log", by_pose) as node,
         lerf_node(ros / "by_odometry.log", by_odometry, [f"__ns:={OTHER}"]) as other,
@@ -126,6 +126,7 @@ MISTAKES = [
     ("launch/realsense_wrist.launch.py", '"realsense2_camera"', '"realsense_camera"', "'realsense_camera'"),
     ("launch/realsense_wrist.launch.py", '"flange_frame",', '"flange",', "'flange' is not declared"),
     ("config/sim_arm.yaml", "lerf:", "lefr:", "no node 'lefr'"),
+    ("config/sim_arm.yaml", "/**/lerf:", "lerf:", "'lerf' holds in one namespace alone"),
     ("config/sim_arm.yaml", "depth_max_m", "depth_max", "no parameter 'input.depth_max'"),
     ("config/sim_arm.yaml", "depth_max_m: 2.0", "depth_max_m: -2.0", "out of range"),
     ("config/lerf.rviz", "Value: lerf/markers", "Value: lerf/marker", "/lerf/marker is not published"),
@@ -199,6 +200,8 @@ def faults_of_yaml(path: Path, facts: Facts) -> list[str]:
     faults = []
     for pattern, tree in yaml.safe_load(path.read_text()).items():
         node = pattern.split("/")[-1]
+        if not pattern.startswith("/**/"):
+            faults.append(f"{pattern!r} holds in one namespace alone")
         if node not in facts.parameters:
             faults.append(f"no node {node!r}")
             continue
