@@ -18,6 +18,9 @@ from lerf_ros.ros.services.training import TrainingService
 from lerf_ros.ros.site import Site
 from lerf_ros.srv import ForgetRegion, LoadMap, NextViews, Query, Render, SaveMap
 
+SAME_CLOCK_NS = 10_000_000_000
+"""Stamps farther from the node's clock than this are of another one."""
+
 
 class Services:
     """The part that offers them."""
@@ -34,7 +37,7 @@ class Services:
         )
         load = LoadMapService(settings, mapper, lambda restored: loop.remake(lambda: mapper.adopt(restored)))
         forget = ForgetRegionService(
-            settings, site.poses, lambda low, high: loop.remake(lambda: forgotten(mapper, low, high, site.now_ns()))
+            settings, site.poses, lambda low, high: loop.remake(lambda: forgotten(mapper, low, high, until_now(site)))
         )
         reset = ResetService(settings, lambda: loop.remake(mapper.reset))
         render = RenderService(settings, site.encoder, loop.snapshot, site.poses)
@@ -76,3 +79,12 @@ def newest_camera(store: KeyframeStore, frame: str) -> Intrinsics | None:
     """Return the intrinsics of the newest keyframe of a camera ("" = any); None if there is none."""
     of_it = (k.image.intrinsics for k in reversed(store.view()) if not frame or k.image.camera == frame)
     return next(of_it, None)
+
+
+def until_now(site: Site) -> int:
+    """Return the stamp that no image taken so far exceeds: the clock's, or the newest image's where stamps are not of
+    this clock (a recording played without simulated time).
+    """
+    now_ns = site.now_ns()
+    newest = max((image.stamp_ns for image in site.ingest.newest.values()), default=now_ns)
+    return now_ns if abs(newest - now_ns) < SAME_CLOCK_NS else newest
