@@ -9,6 +9,7 @@ and keeps the map, which goes on answering; `cleanup` frees everything. It takes
 import gc
 import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -20,7 +21,7 @@ from lerf_ros.ros import log_bridge, params
 from lerf_ros.ros.changes import ParameterChanges
 from lerf_ros.ros.making import make_parts, make_site
 from lerf_ros.ros.running import run_program
-from lerf_ros.ros.site import Part, Site
+from lerf_ros.ros.site import Part, Site, Threaded
 from lerf_ros.ros.transitions import refuse_wrong_transitions
 
 SUCCESS, FAILURE, ERROR = (
@@ -73,7 +74,7 @@ class LerfNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """As `cleanup`, from any state."""
-        return self._attempt("shut down", self._tear_down, ERROR)
+        return self._attempt("shut down", self._free, ERROR)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything after a transition that went wrong; the node can then be configured again."""
@@ -149,14 +150,21 @@ class LerfNode(LifecycleNode):
         parts, self._parts = self._parts, []
         if site is None:
             return True
+        join_s = site.settings.now.runtime.join_timeout_s
+        begin = time.monotonic()
         site.workers.close()
+        # what is being answered may finish, and needs the loop for it; half of the time is kept for all others
+        ended = site.workers.join(begin + join_s / 2)
         for part in reversed(parts):
             for end in (part.deactivate, part.close):
                 try:
                     end()
                 except Exception:  # the others must be ended all the same
                     _log.exception("%s did not end well", type(part).__name__)
-        return site.close()
+        for part in parts:
+            if isinstance(part, Threaded):
+                ended &= part.join(begin + join_s)
+        return site.close(begin + join_s) and ended
 
     def _free(self) -> bool:
         """As `_tear_down`, and hand the memory back: parts and callbacks hold each other, so they must be collected."""

@@ -76,9 +76,9 @@ class Site:
         except MappingStoppedError as error:
             _log.error("the map keeps to the old parameters: %s", error)
 
-    def close(self) -> bool:
-        """End loop and map; return whether the threads ended in time."""
-        ended = self.loop.stop()
+    def close(self, deadline: float) -> bool:
+        """End loop and map; return whether the threads ended until `deadline` (time.monotonic)."""
+        ended = self.loop.join(deadline)
         if ended:
             self.mapper.close()
         return ended
@@ -96,3 +96,11 @@ class Part(Protocol):
 
     def close(self) -> None:
         """Destroy every ROS entity of this part. Called once, inactive, before the mapping loop is stopped."""
+
+
+@runtime_checkable
+class Threaded(Protocol):
+    """A part with a thread of its own, which `close` only tells to end."""
+
+    def join(self, deadline: float) -> bool:
+        """Wait until the thread has ended, until `deadline` (time.monotonic) at most; return whether it has."""

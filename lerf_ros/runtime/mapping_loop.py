@@ -91,17 +91,20 @@ class MappingLoop(Generic[T]):
 
     def stop(self) -> bool:
         """End both threads and fail pending commands; return whether both ended within the join time-out."""
+        return self.join(time.monotonic() + self._config.join_timeout_s)
+
+    def join(self, deadline: float) -> bool:
+        """As `stop`, with a time-out that others share: until `deadline` (time.monotonic)."""
         self._stop.set()
         self._mailbox.close()
         self._gate.close()
         self._commands.close("the mapping loop was stopped")
-        deadline = time.monotonic() + self._config.join_timeout_s
         for thread in (self._encoder, self._trainer):
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
         alive = [t.name for t in (self._encoder, self._trainer) if t.is_alive()]
         if alive:
-            _log.error("%s still running %.1f s after stop", ", ".join(alive), self._config.join_timeout_s)
+            _log.error("%s still running at the end of runtime.join_timeout_s", ", ".join(alive))
         return not alive
 
     def submit(self, item: T) -> None:
@@ -155,6 +158,11 @@ class MappingLoop(Generic[T]):
         self.discard("inactive")
         return self.command(self._release)
 
+    @property
+    def suspended(self) -> bool:
+        """Whether it takes neither frames nor steps until `resume`."""
+        return self._suspended
+
     def resume(self) -> "Future[None]":
         """Go on from the same map after `suspend`."""
         self._suspended = False
@@ -189,7 +197,9 @@ class MappingLoop(Generic[T]):
     def _training(self) -> str:
         if self._failures.too_many or (self._trainer.ident is not None and not self._trainer.is_alive()):
             return "stopped"
-        if self._paused or self._suspended:
+        if self._suspended:
+            return "inactive"
+        if self._paused:
             return "paused"
         if not self._mapper.keyframe_count:
             return "waiting"

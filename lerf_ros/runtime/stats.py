@@ -40,7 +40,7 @@ class LoopStats:
         encoder_alive: its thread runs.
         trainer_alive: its thread runs.
         training: "waiting" for a first keyframe, "running", "resting" until there is a new one, "paused" on request,
-            or "stopped" by a fault.
+            "inactive" while suspended, or "stopped" by a fault.
         fault: why mapping does not go on; empty: all is well.
     """
 

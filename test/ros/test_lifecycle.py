@@ -93,7 +93,7 @@ def test_inactive_it_keeps_the_map_and_answers_and_active_it_goes_on_from_there(
     assert manager.change(DEACTIVATE)
     assert time.monotonic() - begin < CLEAN_S
     before = client.next_status()
-    assert before.training == "paused"
+    assert before.training == "inactive"
     assert before.keyframes == 4
     wait_until(lambda: client.image.get_subscription_count() == 0, "unsubscribed")
     client.send_frame(x=0.4)

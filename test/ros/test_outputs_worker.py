@@ -67,12 +67,10 @@ def test_closing_drops_what_waits_and_ends_the_thread() -> None:
     worker.ask("slow", lambda: started.set() or go.wait(5))
     assert started.wait(5)
     worker.ask("never", lambda: ran.append(1))
-    closer = threading.Thread(target=worker.close)
-    closer.start()
+    worker.close()
+    assert not worker.join(time.monotonic() + 0.1), "it is not ended while it works"
     go.set()
-    closer.join(5)
-    assert not closer.is_alive()
-    assert not any(t.name == "lerf-outputs" for t in threading.enumerate())
+    assert worker.join(time.monotonic() + 5)
     assert not ran
 
 

@@ -23,7 +23,7 @@ def test_a_suspended_loop_takes_no_steps_and_no_frames_and_still_runs_commands()
         loop.suspend().result(5)
         steps = mapper.step_count
         assert mapper.released_at == [steps], "by the trainer, after its last step"
-        assert loop.stats().training == "paused"
+        assert loop.stats().training == "inactive"
         loop.submit(4)
         assert loop.command(lambda: mapper.step_count).result(5) == steps
         assert loop.stats().dropped == {"inactive": 1}
@@ -133,3 +133,19 @@ def test_a_gate_that_is_switched_off_holds_nobody_back() -> None:
     with gate.answering():
         gate.wait()
     assert gate._earned_s > 0
+
+
+def test_training_that_is_wanted_while_suspended_is_told_to_wait_and_then_goes_on() -> None:
+    mapper = FakeMapper()
+    with running(mapper, config=ENDLESS) as loop:
+        loop.submit(2)
+        wait_until(lambda: mapper.step_count > 0, "training")
+        loop.set_training(False).result(5)
+        assert not loop.suspended
+        loop.suspend().result(5)
+        loop.set_training(True).result(5)
+        assert loop.suspended
+        assert loop.stats().training == "inactive"
+        steps = mapper.step_count
+        loop.resume().result(5)
+        wait_until(lambda: mapper.step_count > steps, "training again")

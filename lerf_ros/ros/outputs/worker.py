@@ -12,7 +12,6 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from lerf_ros.ros.outputs.tally import QueryTally
 
 RCLError: type[Exception] = rclpy_implementation.RCLError
-JOIN_S = 10.0
 PATIENCE_S = 0.5
 
 _log = logging.getLogger(__name__)
@@ -47,12 +46,18 @@ class OutputWorker:
         """Nothing to stop: the map still answers, and so do its pictures."""
 
     def close(self) -> None:
-        """Drop what waits, end the thread."""
+        """Drop what waits, have the thread end after what it is doing; `join` waits for that."""
         with self._changed:
             self._closed = True
             self._jobs.clear()
             self._changed.notify_all()
-        self._thread.join(JOIN_S)
+
+    def join(self, deadline: float) -> bool:
+        """Wait until the thread has ended, until `deadline` (time.monotonic) at most; return whether it has."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            _log.error("an output was not ready in time (runtime.join_timeout_s)")
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (next_job := self._next()) is not None:

@@ -41,7 +41,7 @@ class Services:
         )
         reset = ResetService(settings, lambda: loop.remake(mapper.reset))
         render = RenderService(settings, site.encoder, loop.snapshot, site.poses)
-        pause = TrainingService(settings, loop.set_training)
+        pause = TrainingService(settings, loop.set_training, lambda: loop.suspended)
         store = site.mapper.store
         views = NextViewsService(settings, site.encoder, loop.snapshot, lambda frame: newest_camera(store, frame))
         serve = site.workers.serve

@@ -17,11 +17,16 @@ class TrainingService:
     Args:
         settings: how long to wait.
         set_training: asks the trainer thread to go on (True) or to pause.
+        inactive: whether nothing is trained anyway, because the node is inactive.
     """
 
-    def __init__(self, settings: Settings, set_training: "Callable[[bool], Future[None]]") -> None:
+    def __init__(
+        self, settings: Settings, set_training: "Callable[[bool], Future[None]]",
+        inactive: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._set_training = set_training
+        self._inactive = inactive
 
     def __call__(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Fill the response; it is given when no step is running any more (or steps may run again)."""
@@ -29,7 +34,12 @@ class TrainingService:
         try:
             wait_for(lambda: self._set_training(bool(request.data)), timeout_s)
             response.success = True
-            response.message = "training goes on" if request.data else "training pauses; queries are still answered"
+            response.message = self._told(bool(request.data))
         except LerfError as error:
             response.message = str(error)
         return response
+
+    def _told(self, go_on: bool) -> str:
+        if not go_on:
+            return "training pauses; queries are still answered"
+        return "training goes on once the node is activated" if self._inactive() else "training goes on"

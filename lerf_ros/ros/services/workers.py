@@ -2,7 +2,6 @@
 """Services that answer from threads of their own, so that no request holds up cameras and transforms."""
 
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -25,8 +24,6 @@ WAITING = {"query": 32, "long": 8}
 DEPTH = 256
 """Requests that the middleware keeps until they are looked at: a burst must be answered, if only by "busy"."""
 
-CLOSE_S = 5.0
-
 _log = logging.getLogger(__name__)
 
 
@@ -42,9 +39,8 @@ class Workers:
     Requests are taken by the executor's thread, which only hands them over; the thread that made the answer sends it.
     """
 
-    def __init__(self, close_s: float = CLOSE_S) -> None:
+    def __init__(self) -> None:
         self._lanes = {name: Lane(name, limit) for name, limit in WAITING.items()}
-        self._close_s = close_s
 
     def serve(
         self, node: Node, kind: Any, name: str, handle: Callable[[Q, A], A], *, on: str = "long",
@@ -81,10 +77,13 @@ class Workers:
         return service
 
     def close(self) -> None:
-        """Finish what is being answered, refuse what waits, end the threads; leave behind one that takes too long."""
-        deadline = time.monotonic() + self._close_s
+        """Refuse what waits and what comes; what is being answered goes on. Does not wait."""
         for lane in self._lanes.values():
             lane.close()
-        for name, lane in self._lanes.items():
-            if not lane.join(deadline):
-                _log.error("a %s request was not answered within %.1f s: left behind", name, self._close_s)
+
+    def join(self, deadline: float) -> bool:
+        """Wait until the threads have ended, until `deadline` (time.monotonic) at most; return whether they have."""
+        left = [name for name, lane in self._lanes.items() if not lane.join(deadline)]
+        for name in left:
+            _log.error("a %s request was not answered in time (runtime.join_timeout_s)", name)
+        return not left
