@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float32, Float64
 
 from lerf_ros.core.geometry import Intrinsics, invert, rotation_angle
 from lerf_ros.core.keyframes import KeptImage
+from lerf_ros.core.mounting import PRIOR, MountingError, rotation_vector
 
 WIDTH_PX = 96
 EVERY = 3
@@ -43,6 +44,9 @@ SAME_SIDE = 0.8
 MIN_PIXELS = 200
 MIN_POINTS = 60
 MIN_PAIRS = 6
+MIN_VIEWS = 8
+"""Of fewer, all lie near each other: what they have in common is taken for an error of the mounting."""
+
 LEAST_NOISE_M = 2e-4
 INDEPENDENT = 100
 """So much do all points of a pair count together: pixels err alike, however many there are."""
@@ -51,56 +55,14 @@ OWN = np.array([math.radians(0.1)] * 3 + [0.001] * 3)
 LEAST_SIZE = 0.1
 """Frames' own errors to begin with, one sigma (radians, metres), and the smallest share of it that is believed."""
 
-PRIOR = np.array([math.radians(3)] * 3 + [0.03] * 3)
-"""Mountings are this exact to begin with: one sigma, radians and metres."""
-
 LEAST = np.array([math.radians(0.02)] * 3 + [0.0003] * 3)
 """No estimate is surer than this: intrinsics and depth have errors of their own that all views share."""
-
-SIGNIFICANT = 22.46
-"""Chi-square of six numbers that chance exceeds once in a thousand."""
-
-SMALLEST = (math.radians(0.3), 0.003)
-"""Corrections below both (radians, metres) are within what cameras are calibrated to: nothing to report."""
-
-
-@dataclass(frozen=True, eq=False)
-class MountingError:
-    """What one camera's keyframes say of its mounting.
-
-    Attributes:
-        T_cam_corrected: camera as it is (corrected) in the camera as given: the better pose is `T_world_cam` times it.
-        covariance: of (x, y, z, rotation about x, y, z), metres and radians, at `T_cam_corrected`, camera axes.
-        pairs: pairs of keyframes that were compared.
-    """
-
-    T_cam_corrected: Float64[np.ndarray, "4 4"]
-    covariance: Float64[np.ndarray, "6 6"]
-    pairs: int
-
-    @property
-    def shift_m(self) -> float:
-        """How far it is off."""
-        return float(np.linalg.norm(self.T_cam_corrected[:3, 3]))
-
-    @property
-    def turn_rad(self) -> float:
-        """How much it is turned."""
-        return rotation_angle(self.T_cam_corrected[:3, :3])
-
-    @property
-    def significant(self) -> bool:
-        """Return whether this is neither chance nor too little to care about."""
-        vector = np.concatenate([self.T_cam_corrected[:3, 3], _rotation_vector(self.T_cam_corrected[:3, :3])])
-        chi2 = float(vector @ np.linalg.solve(self.covariance, vector))
-        return chi2 > SIGNIFICANT and (self.turn_rad > SMALLEST[0] or self.shift_m > SMALLEST[1])
-
 
 def mounting_error(images: Sequence[KeptImage]) -> MountingError | None:
     """Return what the newest keyframes of one camera say; None: too few of them with depth see the same surface."""
     views = [view for view in (_View.of(image) for image in images[-FRAMES:]) if view is not None]
     pairs = _pairs(views)
-    if len(pairs) < MIN_PAIRS:
+    if len(views) < MIN_VIEWS or len(pairs) < MIN_PAIRS:
         return None
     found = _Estimate(np.eye(4), [np.eye(4)] * len(views), 1.0, np.eye(6))
     for iteration in range(ITERATIONS):
@@ -280,13 +242,6 @@ def _exponential(twist: Float64[np.ndarray, " 6"]) -> Float64[np.ndarray, "4 4"]
     return out
 
 
-def _rotation_vector(R: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, " 3"]:
-    """Return the axis times the angle of a rotation well below half a turn."""
-    axis = np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]) / 2
-    sine, angle = float(np.linalg.norm(axis)), rotation_angle(R)
-    return axis if sine < 1e-9 else axis * (angle / sine)
-
-
 def _twist(T: Float64[np.ndarray, "4 4"]) -> Float64[np.ndarray, " 6"]:
     """Return (rotation vector, shift) of a small transform: what `_exponential` undoes."""
-    return np.concatenate([_rotation_vector(T[:3, :3]), T[:3, 3]])
+    return np.concatenate([rotation_vector(T[:3, :3]), T[:3, 3]])

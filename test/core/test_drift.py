@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from analytic import Box, Cylinder, Sphere, look_at, render, ring
 
-from lerf_ros.core.drift import SIGNIFICANT, MountingError, mounting_error
+from lerf_ros.core.drift import mounting_error
+from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.keyframes import KeptImage, PosedImage
+from lerf_ros.core.mounting import SIGNIFICANT, MountingError
 
 SCENE = (
     Sphere((0.08, 0.05, 0.05), 0.05),
@@ -122,3 +124,41 @@ def test_a_camera_that_stands_still_says_nothing() -> None:
 def test_too_few_views_say_nothing() -> None:
     assert mounting_error(seen(scan(2), ERROR)) is None
     assert mounting_error([]) is None
+
+
+COARSE = Intrinsics(64, 48, 60.0, 60.0, 31.5, 23.5)
+
+
+def circling(first: int, count: int, things: tuple[Box | Sphere, ...]) -> list[KeptImage]:
+    """Return what a coarse camera measures, in whole millimetres, on its way around a floor: truly where it says."""
+    images = []
+    for n in range(first, first + count):
+        a = 0.12 * n
+        T = look_at((0.5 * np.cos(a), 0.5 * np.sin(a), 0.45 + 0.05 * np.sin(1.7 * a)), (0.0, 0.0, 0.03))
+        image = render(things, T, n, COARSE)
+        assert image.depth_m is not None
+        depth = np.where(image.depth_m < 4, np.rint(image.depth_m * 1000) / 1000, 0).astype(np.float32)
+        images.append(KeptImage.of(PosedImage(n, image.rgb, depth, COARSE, T)))
+    return images
+
+
+A_FEW = (Sphere((-0.1, -0.1, 0.05), 0.05), Box((-0.1, 0.1, 0.06), (0.1, 0.15, 0.12), 0.4), Box((0.1, 0.0, 0.15), (0.2, 0.06, 0.06)))
+
+
+@pytest.mark.parametrize("things", [(), A_FEW], ids=["bare floor", "a few things"])
+@pytest.mark.parametrize(("first", "count"), [(1, 5), (46, 8), (10, 12)])
+def test_a_narrow_arc_over_a_plane_reports_nothing(first: int, count: int, things: tuple[Box | Sphere, ...]) -> None:
+    """Least squares says 2 to 5 cm and 3 degrees here, in directions that hardly change what is seen."""
+    found = mounting_error(circling(first, count, things))
+    assert found is None or not found.significant
+
+
+def test_only_what_was_observed_is_reported() -> None:
+    sure, unsure = 0.0005**2, 0.024**2
+    T = mounted(np.array([-0.041, 0.002, 0.004]), AXIS, 0.0)
+    turns = [math.radians(0.02) ** 2] * 3
+    vague = MountingError(T, np.diag([unsure / 100, sure, sure, *turns]), 20)
+    assert not MountingError(T, np.diag([0.0025**2, sure, 0.002**2, *turns]), 20).significant, "4 sigma, but untold"
+    assert vague.told.vector[0] == 0.0
+    assert vague.told.vector[1] == pytest.approx(0.002)
+    assert MountingError(T, np.diag([sure, sure, sure, *turns]), 20).significant

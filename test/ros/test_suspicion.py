@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from lerf_ros.core.drift import MountingError
+from lerf_ros.core.mounting import MountingError
 from lerf_ros.ros.poses.suspicion import Leaps, Stillness
 from lerf_ros.ros.poses.watch import correction_message, describe
 

@@ -16,8 +16,9 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from jaxtyping import Float64
 from rclpy.clock import Clock, ClockType
 
-from lerf_ros.core.drift import FRAMES, MountingError, mounting_error
+from lerf_ros.core.drift import FRAMES, mounting_error
 from lerf_ros.core.keyframes import Keyframe
+from lerf_ros.core.mounting import MountingError
 from lerf_ros.errors import MappingStoppedError, PoseError
 from lerf_ros.ros.poses.listeners import pose_from_matrix
 from lerf_ros.ros.poses.suspicion import Leaps, Stillness
@@ -139,11 +140,12 @@ def mounting_errors(frames: tuple[Keyframe, ...]) -> dict[str, Found]:
 
 def describe(camera: str, error: MountingError) -> str:
     """Return what a person should know of a camera's mounting."""
-    sigma = np.sqrt(np.diag(error.covariance))
-    x, y, z = 1e3 * error.T_cam_corrected[:3, 3]
+    told = error.told
+    sigma = np.sqrt(np.diag(told.covariance))
+    x, y, z = 1e3 * told.vector[:3]
     return (
         f"depth seen from different sides fits together when {camera} is moved by ({x:.1f}, {y:.1f}, {z:.1f}) mm (one "
-        f"sigma {1e3 * sigma[:3].max():.1f}) and turned by {math.degrees(error.turn_rad):.2f} degrees (one sigma "
+        f"sigma {1e3 * sigma[:3].max():.1f}) and turned by {math.degrees(told.turn_rad):.2f} degrees (one sigma "
         f"{math.degrees(float(sigma[3:].max())):.2f}) against its stated pose: repeat the hand-eye calibration, or "
         "look whether the camera is loose; nothing was corrected (input.report_correction publishes it)"
     )
