@@ -3,7 +3,7 @@
 
     NAME/
         metadata.json          format, frame, encoder, configuration, counts, sha256 of the other files
-        surface.safetensors    points, normals, colours, views, last_seen_ns
+        surface.safetensors    points, normals, colours, views, last_seen_ns, stale_since_ns
         language.safetensors   scales_m, rows, basis (version 1: embeddings in full instead)
         weights.safetensors    the fields
         cells.safetensors      what the surface is fused from                       } since version 3: training goes
@@ -12,6 +12,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -29,9 +30,17 @@ from safetensors.torch import load_file, save_file
 from lerf_ros.config import Config, to_flat
 from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.keyframe_files import from_tensors, to_tensors
+from lerf_ros.core.map_parts import (
+    array_tensors,
+    arrays,
+    language_tensors,
+    read_cells,
+    read_language,
+    read_surface,
+    surface_tensors,
+)
 from lerf_ros.core.restoring import TrainingState
-from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
-from lerf_ros.core.surface import SurfaceMap
+from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.errors import MapFileError
 
 FORMAT = "lerf_ros map"
@@ -39,9 +48,7 @@ VERSION = 3
 METADATA = "metadata.json"
 PARTS = ("surface", "language", "weights")
 CELLS, KEYFRAMES = "cells", "keyframes/"
-_SURFACE = {
-    "points": ("f4", 3), "normals": ("f4", 3), "colours": ("u1", 3), "views": ("i4", 0), "last_seen_ns": ("i8", 0),
-}  # fmt: skip
+_KEYFRAME = KEYFRAMES + r"[0-9]{6}"
 
 
 @dataclass(frozen=True)
@@ -129,12 +136,13 @@ def load_map(path: Path, encoder: ImageTextEncoder | None, frame_id: str = "") -
     if encoder is not None and (info.encoder_sha256 or info.encoder_name) != (encoder.sha256 or encoder.name):
         raise MapFileError(f"map {path} was made with encoder {info.encoder_name} ({info.encoder_sha256[:12]}), not "
                            f"{encoder.name} ({encoder.sha256[:12]}): set encoder.model, or map anew")
-    parts = {name: _read_part(path / f"{name}.safetensors", info.sha256[name]) for name in PARTS}
-    surface = _surface(parts["surface"], info, path)
+    files = {name: path / f"{name}.safetensors" for name in PARTS}
+    parts = {name: _read_part(file, info.sha256[name]) for name, file in files.items()}
     return FieldSnapshot(
-        step=info.step, stamp_ns=info.stamp_ns, frame_id=info.frame_id, keyframes=info.keyframes, surface=surface,
-        language=_language(parts["language"], info, path), encoder_name=info.encoder_name,
-        encoder_sha256=info.encoder_sha256, weights={k: v.numpy() for k, v in parts["weights"].items()},
+        step=info.step, stamp_ns=info.stamp_ns, frame_id=info.frame_id, keyframes=info.keyframes,
+        surface=read_surface(parts["surface"], info.points, info.voxel_m, str(files["surface"])),
+        language=read_language(parts["language"], info.points, str(files["language"])), encoder_name=info.encoder_name,
+        encoder_sha256=info.encoder_sha256, weights=arrays(parts["weights"], str(files["weights"])),
     )  # fmt: skip
 
 
@@ -147,10 +155,8 @@ def load_state(path: Path) -> TrainingState:
     info = read_info(path)
     cells: dict[str, np.ndarray] = {}
     if CELLS in info.sha256:
-        cells = {k: v.numpy() for k, v in _read_part(path / f"{CELLS}.safetensors", info.sha256[CELLS]).items()}
-        shapes = {"keys": (info.points,), "sums": (info.points, 10), "marks": (info.points, 4), "frames": (1,)}
-        if {name: values.shape for name, values in cells.items()} != shapes:
-            raise MapFileError(f"map {path}: {CELLS}.safetensors does not fit its surface")
+        file = path / f"{CELLS}.safetensors"
+        cells = read_cells(_read_part(file, info.sha256[CELLS]), info.points, str(file))
     files = [(path / f"{name}.safetensors", info.sha256[name]) for name in info.kept]
     frames = tuple(from_tensors(_read_part(*each), k, str(each[0])) for k, each in enumerate(files))
     return TrainingState(cells, frames, info.keyframe_step)
@@ -177,31 +183,50 @@ def read_info(path: Path) -> MapInfo:
         raise MapFileError(f"map {path} has version {version}, this program reads up to {VERSION}: update it")
     try:
         known = {name: kind(data[name]) for name, kind in _FIELDS.items()}
-        keyframe_step = int(data["keyframe_step"] if version > 2 else data["step"])
+        keyframe_step = _count(data["keyframe_step"] if version > 2 else data["step"])
         info = MapInfo(**known, version=version, keyframe_step=keyframe_step)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise MapFileError(f"{path / METADATA} is damaged: {error!r}") from error
     if missing := set(PARTS) - set(info.sha256):
         raise MapFileError(f"{path / METADATA} is damaged: no sha256 of {', '.join(sorted(missing))}")
     return info
 
 
+def _count(value: Any) -> int:
+    if not 0 <= (number := int(value)) < 2**63:
+        raise ValueError(f"{number} is no count")
+    return number
+
+
+def _length(value: Any) -> float:
+    if not 0 < (length := float(value)) < math.inf:
+        raise ValueError(f"{length} is no length")
+    return length
+
+
+def _sums(value: Any) -> dict[str, str]:
+    """Return the digests by part; a name that this program would not have given may lead out of the folder."""
+    sums = dict(value)
+    if foreign := [name for name in sums if name not in (*PARTS, CELLS) and not re.fullmatch(_KEYFRAME, name)]:
+        raise ValueError(f"{foreign[0]!r} is no part of a map")
+    return sums
+
+
 _FIELDS: dict[str, Any] = {
-    "step": int, "keyframes": int, "points": int, "stamp_ns": int, "frame_id": str, "encoder_name": str,
-    "encoder_sha256": str, "voxel_m": float, "config": dict, "sha256": dict,
+    "step": _count, "keyframes": _count, "points": _count, "stamp_ns": _count, "frame_id": str, "encoder_name": str,
+    "encoder_sha256": str, "voxel_m": _length, "config": dict, "sha256": _sums,
 }  # fmt: skip
 
 
 def _write(snapshot: FieldSnapshot, folder: Path, config: Config, state: TrainingState) -> None:
-    surface, language = snapshot.surface, snapshot.language
+    surface = snapshot.surface
     tensors = {
-        "surface": {name: torch.from_numpy(np.ascontiguousarray(getattr(surface, name))) for name in _SURFACE},
-        "language": {"scales_m": torch.from_numpy(language.scales_m), "rows": language.rows.contiguous()}
-        | ({} if language.basis is None else {"basis": language.basis.contiguous()}),
-        "weights": {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in snapshot.weights.items()},
+        "surface": surface_tensors(surface),
+        "language": language_tensors(snapshot.language),
+        "weights": array_tensors(snapshot.weights),
     }
     if state.cells:
-        tensors[CELLS] = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in state.cells.items()}
+        tensors[CELLS] = array_tensors(state.cells)
     for name, values in tensors.items():
         save_file(values, folder / f"{name}.safetensors")
     kept = [f"{KEYFRAMES}{k:06d}" for k in range(len(state.keyframes))]
@@ -255,30 +280,6 @@ def _read_part(path: Path, sha256: str) -> dict[str, torch.Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise MapFileError(f"map part {path} cannot be read: {error}") from error
-
-
-def _surface(tensors: Mapping[str, torch.Tensor], info: MapInfo, path: Path) -> SurfaceMap:
-    arrays: dict[str, np.ndarray] = {}
-    for name, (kind, columns) in _SURFACE.items():
-        shape = (info.points, columns) if columns else (info.points,)
-        values = tensors[name].numpy() if name in tensors else np.zeros(0)
-        if values.dtype != np.dtype(kind) or values.shape != shape:
-            raise MapFileError(f"map {path}: surface.safetensors holds no {name} for {info.points} points")
-        arrays[name] = values
-    return SurfaceMap(**arrays, voxel_m=info.voxel_m)
-
-
-def _language(tensors: Mapping[str, torch.Tensor], info: MapInfo, path: Path) -> LanguageCache:
-    scales, rows, basis = tensors.get("scales_m"), tensors.get("rows"), tensors.get("basis")
-    if scales is not None and "embeddings" in tensors:
-        old = LanguageCache.of(scales.numpy(), tensors["embeddings"])
-        rows, basis = old.rows, old.basis
-    if (
-        scales is None or rows is None or rows.shape[:2] != (len(scales), info.points)
-        or (basis is None) == (rows.dtype == torch.int16) or (basis is not None and len(basis) != rows.shape[2])
-    ):  # fmt: skip
-        raise MapFileError(f"map {path}: language.safetensors does not fit its surface")
-    return LanguageCache(scales.numpy(), rows, basis)
 
 
 def _sha256(path: Path) -> str:

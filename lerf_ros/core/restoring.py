@@ -86,7 +86,8 @@ def restore(
         raise MapFileError(f"the map's keyframes do not fit this configuration: {error}; train.dino_weight and "
                            "encoder.regulariser must be as they were when it was made") from error
     surface = SurfaceBuilder(config.surface, config.workspace)
-    surface.resume(state.cells or _cells_of(snapshot.surface), snapshot.surface.voxel_m)
+    known = snapshot.surface
+    surface.resume(state.cells or _cells_of(known), known.voxel_m, known.stale_since_ns)
     return Restored(snapshot, state, trainer, surface)
 
 

@@ -13,11 +13,17 @@ from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8
 
 from lerf_ros.config import SurfaceConfig, WorkspaceConfig
 from lerf_ros.core import fusion
-from lerf_ros.core.fusion import REGION, SINCE, Cells
+from lerf_ros.core.fusion import DOUBT, REGION, SINCE, Cells
 from lerf_ros.core.keyframes import KeptImage, PosedImage
 
 SAMPLES_PER_VOXEL = 1.7
 """Along one axis, so that a voxel in view is not skipped between two samples."""
+
+WHOLE = 1000
+"""Doubt (`Cells.notes`) that one frame without much noise gives."""
+
+UNKNOWN = np.iinfo(np.int64).max
+"""Region of cells that were stale in a map that was saved: none that the watch has given a number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +121,7 @@ class SurfaceBuilder:
             views=marks[:, 0].astype(np.int32),
             last_seen_ns=marks[:, 2].copy(),
             voxel_m=self._voxel,
-            stale_since_ns=np.where(notes[:, REGION] != 0, np.maximum(notes[:, SINCE], 1), 0),
+            stale_since_ns=np.where(notes[:, REGION] != 0, notes[:, SINCE], 0),
         )
 
     def state(self) -> dict[str, np.ndarray]:
@@ -124,16 +130,22 @@ class SurfaceBuilder:
         arrays = {name: getattr(cells, name)[:count].copy() for name in ("keys", "sums", "marks")}
         return arrays | {"frames": np.array([self._frames], np.int64)}
 
-    def resume(self, state: Mapping[str, np.ndarray], voxel_m: float) -> None:
+    def resume(
+        self, state: Mapping[str, np.ndarray], voxel_m: float, stale_since_ns: Int64[np.ndarray, " N"] | None = None
+    ) -> None:
         """Go on from a `state` with cells of that size (metres); without keys, cells are found by their points.
 
-        What the watch for changes knew of the cells is not in it.
+        Of what the watch for changes knew there is only which cells were stale: they are in doubt until seen again.
         """
         count = len(state["sums"])
         old = Cells(max(count, 1024))
         old.count, self._voxel, self._frames = count, voxel_m, int(state["frames"][0])
         for name in state.keys() & {"keys", "sums", "marks"}:
             getattr(old, name)[:count] = state[name]
+        if stale_since_ns is not None:
+            old.notes[:count, SINCE] = stale_since_ns
+            old.notes[:count, DOUBT] = np.where(stale_since_ns > 0, WHOLE, 0)
+            old.notes[:count, REGION] = np.where(stale_since_ns > 0, UNKNOWN, 0)
         self._cells = old.kept(np.ones(count, bool)) if "keys" in state else self._merged(old)
 
     def forget(self, low: Float[np.ndarray, " 3"], high: Float[np.ndarray, " 3"]) -> int:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from known_scene import AXES, BALL, CONFIG, POST, KnownEncoder, snapshot_of
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lerf_ros.config import from_flat
-from lerf_ros.core.mapfile import load_map, map_path, read_info, save_map
+from lerf_ros.core.mapfile import load_map, load_state, map_path, read_info, save_map
 from lerf_ros.core.snapshot import FieldSnapshot, LanguageCache
 from lerf_ros.errors import MapFileError
 
@@ -140,6 +140,68 @@ def test_newer_foreign_and_broken_maps_are_refused(saved: Path, tmp_path: Path) 
         load_map(tmp_path / "nowhere", None)
     with pytest.raises(MapFileError, match=r"holds no metadata\.json"):
         load_map(tmp_path, None)
+
+
+@pytest.mark.parametrize("name", ["keyframes/../../secret", "keyframes/", "keyframes/000000/../1", "../x", "/etc"])
+def test_parts_that_lead_out_of_the_map_are_refused(saved: Path, name: str) -> None:
+    told = json.loads((saved / "metadata.json").read_text())
+    rewrite(saved, sha256=told["sha256"] | {name: "0" * 64})
+    for read in (read_info, load_state):
+        with pytest.raises(MapFileError, match=r"damaged.*is no part of a map"):
+            read(saved)
+
+
+@pytest.mark.parametrize("name", ["step", "keyframes", "points", "stamp_ns", "voxel_m", "keyframe_step"])
+@pytest.mark.parametrize("value", ["Infinity", "1e999", "NaN", "-1"])
+def test_numbers_that_are_none_are_refused(saved: Path, name: str, value: str) -> None:
+    rewrite(saved, **{name: "HERE"})
+    file = saved / "metadata.json"
+    file.write_text(file.read_text().replace('"HERE"', value))
+    with pytest.raises(MapFileError, match=r"metadata\.json is damaged"):
+        load_state(saved)
+
+
+def replace_tensor(saved: Path, part: str, name: str, values: torch.Tensor) -> None:
+    """Write another tensor into a part, and the digest that goes with it: as somebody who means it would."""
+    file = saved / f"{part}.safetensors"
+    save_file(load_file(file) | {name: values}, file)
+    sums = json.loads((saved / "metadata.json").read_text())["sha256"]
+    rewrite(saved, sha256=sums | {part: hashlib.sha256(file.read_bytes()).hexdigest()})
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [("surface", "points"), ("surface", "stale_since_ns"), ("language", "scales_m"), ("weights", "grid")],
+)
+def test_tensors_of_other_types_are_refused_with_the_name_of_the_file(saved: Path, part: str, name: str) -> None:
+    replace_tensor(saved, part, name, torch.zeros(3, dtype=torch.bfloat16))
+    with pytest.raises(MapFileError, match=rf"kitchen/{part}\.safetensors is damaged"):
+        load_map(saved, None)
+
+
+@pytest.mark.parametrize("values", [torch.zeros(()), torch.zeros(2, 3), torch.zeros(1, 1, 4, dtype=torch.int64)])
+def test_language_of_other_shapes_is_refused(saved: Path, values: torch.Tensor) -> None:
+    for name in ("rows", "scales_m"):
+        replace_tensor(saved, "language", name, values)
+        with pytest.raises(MapFileError, match=r"language\.safetensors is damaged"):
+            load_map(saved, None)
+
+
+def test_what_was_stale_is_stale_in_the_map_that_is_loaded(snapshot: FieldSnapshot, saved: Path) -> None:
+    since_ns = np.arange(len(snapshot.surface), dtype=np.int64) % 3
+    changed = dataclasses.replace(snapshot, surface=dataclasses.replace(snapshot.surface, stale_since_ns=since_ns))
+    save_map(changed, saved, CONFIG)
+    np.testing.assert_array_equal(load_map(saved, None).surface.stale_since_ns, since_ns)
+
+
+def test_maps_from_before_there_was_stale_surface_open(snapshot: FieldSnapshot, saved: Path) -> None:
+    file = saved / "surface.safetensors"
+    save_file({k: v for k, v in load_file(file).items() if k != "stale_since_ns"}, file)
+    sums = json.loads((saved / "metadata.json").read_text())["sha256"]
+    rewrite(saved, sha256=sums | {"surface": hashlib.sha256(file.read_bytes()).hexdigest()})
+    surface = load_map(saved, None).surface
+    assert len(surface) == len(snapshot.surface)
+    assert not surface.stale.any()
 
 
 def test_another_encoder_or_frame_is_refused(saved: Path) -> None:

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -221,11 +222,83 @@ def test_a_keyframe_keeps_every_bit() -> None:
     assert (bare.image.depth, bare.image.bits, bare.pyramid, bare.patches) == (None, None, None, None)
 
 
+def damaged(tensors: dict[str, torch.Tensor], name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    with pytest.raises(MapFileError, match="the file is damaged"):
+        from_tensors(tensors | {name: change(tensors[name].clone())}, 0, "the file")
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, torch.Tensor]:
+    """Return those of a keyframe that has everything, which can be read."""
+    image = render(SOLIDS, ring(1)[0])
+    masked = dataclasses.replace(image, mask=np.zeros(image.rgb.shape[:2], bool))
+    pyramid = build_pyramid(ColourEncoder(), image.rgb, CONFIG.pyramid)
+    patches = np.zeros((3, 4, 5), np.float16)
+    tensors = to_tensors(SlottedKeyframe(Keyframe.of(0, masked, pyramid, patches), 0))
+    from_tensors(tensors, 0, "the file")
+    return tensors
+
+
+def test_a_pyramid_that_would_be_read_beyond_its_end_is_refused(tensors: dict[str, torch.Tensor]) -> None:
+    def first(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
+        def change(values: torch.Tensor) -> torch.Tensor:
+            values.view(-1)[0] = value
+            return values
+
+        return change
+
+    for name in ("nx", "ny", "offset", "tile_px"):
+        for value in (-1, 1000, 2**31 - 1) if name != "tile_px" else (0, -1):
+            damaged(tensors, f"pyramid.{name}", first(value))
+        damaged(tensors, f"pyramid.{name}", lambda values: values.long())
+        damaged(tensors, f"pyramid.{name}", lambda values: values[:-1])
+    for value in (0.0, -1.0, np.inf, np.nan):
+        damaged(tensors, "pyramid.span_px", first(value))
+    for value in (np.inf, np.nan):
+        damaged(tensors, "pyramid.first_px", first(value))
+        damaged(tensors, "pyramid.features", first(value))
+    damaged(tensors, "pyramid.features", lambda values: values[:-1])
+    damaged(tensors, "pyramid.features", lambda values: values.float())
+
+
+def test_arrays_of_other_types_and_numbers_that_are_none_are_refused(tensors: dict[str, torch.Tensor]) -> None:
+    damaged(tensors, "mask_bits", lambda values: values.to(torch.int8))
+    damaged(tensors, "mask_bits", lambda values: values[None])
+    damaged(tensors, "patches", lambda values: values.float())
+    damaged(tensors, "patches", lambda values: values[0])
+    for name in ("patches", "pyramid.features", "T_world_cam", "rgb_png"):
+        damaged(tensors, name, lambda values: values.to(torch.bfloat16))
+    for value in (np.inf, np.nan):
+        damaged(tensors, "intrinsics", lambda values, value=value: torch.full_like(values, value))
+        damaged(tensors, "depth_unit_m", lambda values, value=value: torch.full_like(values, value))
+        damaged(tensors, "slot", lambda values, value=value: torch.full((1,), value))
+
+
+def test_what_was_stale_stays_so_until_it_is_seen_again(trained: LerfMapper, tmp_path: Path) -> None:
+    snapshot = trained.publish()
+    near = np.linalg.norm(snapshot.surface.points - np.array(BALL.centre), axis=1) < 0.05
+    surface = dataclasses.replace(snapshot.surface, stale_since_ns=np.where(near, 3 * 10**9, 0))
+    for name, state in {"whole": trained.training_state(), "points": None}.items():
+        save_map(dataclasses.replace(snapshot, surface=surface), tmp_path / name, CONFIG, state)
+        mapper = loaded(tmp_path / name)
+        if state is not None:
+            mapper.step()  # so that another snapshot is made of the cells
+        built = mapper._surface.build()
+        assert built.stale.sum() > 0.9 * near.sum()
+        assert set(np.unique(built.stale_since_ns)) == {0, 3 * 10**9}
+        (red,) = answer(mapper.publish(), QueryRequest(("red",)), ColourEncoder(), CONFIG, now_ns=10**10)
+        assert red.status is Status.STALE
+        grow(mapper, [look_at((0.45 * np.cos(a), 0.45 * np.sin(a), 0.35), (0.0, 0.0, 0.03))
+                      for a in np.linspace(0.3, 6.0, 4)], 0)  # fmt: skip
+        left = mapper.publish().surface.stale
+        assert left.sum() < 0.1 * near.sum(), "it is there as ever"
+
+
 @pytest.mark.parametrize("name", ["rgb_png", "intrinsics", "T_world_cam", "mask_bits", "depth_unit_m"])
 def test_a_file_that_is_no_keyframe_is_refused(name: str) -> None:
     image = render(SOLIDS, ring(1)[0])
     mask = np.zeros(image.rgb.shape[:2], bool)
     tensors = to_tensors(SlottedKeyframe(Keyframe.of(0, dataclasses.replace(image, mask=mask)), 0))
     tensors[name] = torch.zeros(0, dtype=tensors[name].dtype) if name != "rgb_png" else tensors["depth_png"]
-    with pytest.raises(MapFileError, match="the file is no keyframe"):
+    with pytest.raises(MapFileError, match="the file is damaged: it is no keyframe"):
         from_tensors(tensors, 0, "the file")
