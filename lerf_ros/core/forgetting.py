@@ -18,6 +18,9 @@ LATE_NS = 60 * 10**9
 RELEARN_STEPS = 500
 """A forgotten place is trained on first for so many steps after it was seen again."""
 
+MOST_DUE = 64
+"""Of more forgotten places than this the oldest are no longer waited for: some are never seen again."""
+
 Gone = Callable[[Float32[np.ndarray, "N 3"]], Bool[np.ndarray, " N"]]
 """Tells of world points (metres) which ones are no longer what they were."""
 
@@ -78,7 +81,15 @@ class Forgotten:
         place = Place(_corner(low), _corner(high), since_ns)
         self._late = [*(old for old in self._late if old.since_ns > since_ns - LATE_NS), place]
         self._due[place] = None
+        while len(self._due) > MOST_DUE:
+            del self._due[next(iter(self._due))]
         self._frames = ()
+
+    def time_jumped(self) -> None:
+        """Forget what only stamps from before time jumped back can tell: what is on its way, and what was seen since.
+        """
+        self._late, self._due = [], {}
+        self._frames, self._windows = (), ()
 
     def kept_out_of(self, image: KeptImage) -> KeptImage:
         """Return the image without what it shows of boxes that were forgotten while it was on its way."""

@@ -220,7 +220,7 @@ def merge(
         new_notes[new, CREATED] = min(new_notes[new, CREATED], notes[row, CREATED])
         new_notes[new, DOUBT] = min(new_notes[new, DOUBT], notes[row, DOUBT])
         if notes[row, REGION] == 0:  # a part of it is not contradicted
-            new_notes[new, SINCE:TESTED] = 0
+            new_notes[new, SINCE:TESTED] = new_notes[new, DOUBT] = 0
         bits = new_marks[new, 3] | marks[row, 3]
         union, rest = 0, bits
         while rest:

@@ -162,6 +162,11 @@ class MotionGate:
             self._last.clear()
             self._since_ns = since_ns
 
+    def time_jumped(self) -> None:
+        """Let frames of any stamp become references again: time jumped back. Safe to call from any thread."""
+        with self._lock:
+            self._since_ns = None
+
 
 class KeyframeStore:
     """Keyframes in order of arrival. Self-locked: one thread adds, any thread takes a view.

@@ -95,6 +95,7 @@ class LerfMapper:
         pyramid = None if self.encoder is None else build_pyramid(self.encoder, image.rgb, self.config.pyramid)
         patches = None if self._regulariser is None else self._regulariser.features(image.rgb)
         self._gate.remember(image)  # only now: a frame that could not be embedded must not count as seen
+        self._recovery.kept(image)
         return Keyframe.of(next(self._ids), image, pyramid, patches)
 
     def add(self, keyframe: Keyframe) -> None:
@@ -133,12 +134,18 @@ class LerfMapper:
         self._edits += 1
         return points
 
+    def time_jumped(self) -> None:
+        """Go on with images whose stamps are earlier than those so far: a recording began anew. The map stays."""
+        self._gate.time_jumped()
+        self._forgotten.time_jumped()
+        self._recovery.time_jumped()
+
     def step(self) -> StepReport:
         """Take one optimisation step of both fields on the keyframes there are."""
         frames = self.store.view()
         focus = (*self._recovery.windows(frames), *self._forgotten.windows(frames, self.step_count))
         report = self.trainer.step(frames, focus)
-        self._recovery.learned(self.trainer, frames)
+        self._recovery.learned(self.trainer, frames, self.config.runtime.idle_steps)
         return report
 
     def publish(self) -> FieldSnapshot | None:

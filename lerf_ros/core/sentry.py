@@ -49,6 +49,8 @@ class Sentry:
         """
         period_ns = int(self._config.check_period_s * 1e9)
         last = self._last.get(image.camera)
+        if last is not None and last.stamp_ns > image.stamp_ns:
+            last = None  # time jumped back: a later frame is no evidence of what was before
         if surface is None or not len(surface) or (last is not None and image.stamp_ns < last.stamp_ns + period_ns):
             return False
         glance = Glance.of(image)
@@ -59,12 +61,15 @@ class Sentry:
         if self._suspicious(glance, last, surface):
             self._due[image.camera] = self._min_views
         self._last[image.camera] = glance
-        wanted = self._due.get(image.camera, 0) > 0
-        wanted = wanted and image.stamp_ns >= self._kept_ns.get(image.camera, 0) + APART_NS
-        if wanted:
+        kept_ns = self._kept_ns.get(image.camera)
+        apart = kept_ns is None or not 0 <= image.stamp_ns - kept_ns < APART_NS
+        return apart and self._due.get(image.camera, 0) > 0
+
+    def kept(self, image: PosedImage) -> None:
+        """Take note that a frame became a keyframe; one that could not be embedded does not count."""
+        if self._due.get(image.camera, 0) > 0:
             self._kept_ns[image.camera] = image.stamp_ns
             self._due[image.camera] -= 1
-        return wanted
 
     def moved(self, camera: str) -> None:
         """Forget what a camera saw from where it was."""
@@ -81,12 +86,14 @@ class Sentry:
         margin = (self._config.margin_m + self._config.margin_per_m2 * glance.near_m**2) * glance.noise
         both = now & before & (np.abs(glance.near_m - last.near_m) < margin)
         known = self._known.get(glance.source)
-        if known is not None and known.shape == both.shape:
-            both &= ~known
-        if not _largest(both) >= BLOCKS:
+        if known is None or known.shape != both.shape:
+            known = np.zeros(both.shape, bool)
+        # What agrees in two frames in a row is forgotten: it may change in the same way once more.
+        known = self._known[glance.source] = known & _grown(now | before)
+        both &= ~known
+        if _largest(both) < BLOCKS:
             return False
-        grown = np.asarray(cv2.dilate(now.astype(np.uint8), np.ones((5, 5), np.uint8)), bool)
-        self._known[glance.source] = grown if known is None or known.shape != grown.shape else grown | known
+        self._known[glance.source] = known | _grown(now)
         self.evidence.extend((last, glance))
         return True
 
@@ -104,6 +111,11 @@ class Sentry:
         expected = nearest(surface.points, glance.near_m, glance.camera, glance.T_cam_world)
         margin = (self._config.margin_m + self._config.margin_per_m2 * expected**2) * glance.noise
         return np.asarray(blocks | ((expected > 0) & (glance.near_m > 0) & (glance.near_m < expected - 2 * margin)))
+
+
+def _grown(blocks: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Return the blocks and those within two of them."""
+    return np.asarray(cv2.dilate(blocks.astype(np.uint8), np.ones((5, 5), np.uint8)), bool)
 
 
 def _largest(blocks: Bool[np.ndarray, "h w"]) -> int:

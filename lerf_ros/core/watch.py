@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 OLDER = 48
 """Keyframes that new cells are compared with, at most."""
 
+AT_ONCE = 8
+"""Keyframes of a loaded map that are looked at with each new one."""
+
 WHOLE = 1000
 """What a frame with no more than the configured noise adds to a cell's doubt; noisy ones add less."""
 
@@ -73,12 +76,13 @@ class ChangeWatch:
         gone = (verdict.state == THROUGH) | other
         notes = cells.notes[: cells.count]
         again = (verdict.state == CONFIRMED) & ~gone
-        notes[again, DOUBT] = notes[again, SINCE] = notes[again, MASKED] = notes[again, WEAKLY] = 0
-        notes[again & (notes[:, REGION] > 0), REGION] = 0
+        notes[again, DOUBT] = notes[again, MASKED] = notes[again, WEAKLY] = 0
+        again &= notes[:, REGION] >= 0  # what appeared is stale until it is relearned
+        notes[again, SINCE] = notes[again, REGION] = 0
         notes[verdict.state == WEAK, WEAKLY] = glance.stamp_ns
         notes[gone & (notes[:, DOUBT] == 0), SINCE] = glance.stamp_ns
         notes[gone, DOUBT] += round(WHOLE / glance.noise)
-        self._gather(cells, other, step)
+        self._gather(cells, other, glance.stamp_ns, step)
         return glance
 
     def fused(self, keyframe: Keyframe, glance: Glance, step: int) -> None:
@@ -87,6 +91,7 @@ class ChangeWatch:
         self._glances = {number: each for number, each in self._glances.items() if number in held}
         cells = self._surface.cells
         notes, self._glances[keyframe.id] = cells.notes[: cells.count], glance
+        self._catch_up()
         young = np.flatnonzero((notes[:, TESTED] == 0) & (cells.marks[: cells.count, 0] >= self._min_views))
         notes[young, TESTED] = 1
         begin_ns = notes[young, CREATED]
@@ -105,7 +110,7 @@ class ChangeWatch:
             since_ns = int(notes[rows, CREATED].min())
             region = self.regions.of(points[rows], notes[rows, REGION], since_ns, appeared=True)
             notes[rows, REGION], notes[rows, SINCE] = region.mark, region.since_ns
-            self._believe(region, cells, rows, step)
+            self._believe(region, rows, region.since_ns, step)
 
     def windows(self, frames: tuple[Keyframe, ...]) -> tuple[Window, ...]:
         """Return the pixels of newer keyframes that show what is to be relearned."""
@@ -147,8 +152,24 @@ class ChangeWatch:
     ) -> Verdict:
         return change.compare(points, normals, glance, Margins.of(self._config), self._surface.voxel_m)
 
-    def _gather(self, cells: Cells, other: Bool[np.ndarray, " N"], step: int) -> None:
-        """Make regions of connected cells in doubt; end those that turned out to be there as ever."""
+    def _catch_up(self) -> None:
+        """Look at some keyframes of a loaded map that were not looked at yet."""
+        missing = [frame for frame in self._store.view() if frame.id not in self._glances and frame.image.depth]
+        for frame in missing[:AT_ONCE]:
+            self._glance_of(frame)
+
+    def _glance_of(self, frame: Keyframe) -> Glance | None:
+        """Return a keyframe at a glance; that of a loaded one is made when it is first needed."""
+        glance = self._glances.get(frame.id) or Glance.of(frame.image)
+        if glance is not None and frame.id not in self._glances:
+            cells = self._surface.cells
+            margins, voxel_m = Margins.of(self._config), self._surface.voxel_m
+            glance = replace(glance, noise=change.noise(cells.points(), cells.normals(), glance, margins, voxel_m))
+            self._glances[frame.id] = glance
+        return glance
+
+    def _gather(self, cells: Cells, other: Bool[np.ndarray, " N"], now_ns: int, step: int) -> None:
+        """Make regions of connected cells in doubt; end those whose cells are all there as ever."""
         notes, points = cells.notes[: cells.count], cells.points()
         seen = cells.marks[: cells.count, 0] >= self._min_views
         doubtful = np.flatnonzero((notes[:, DOUBT] >= WHOLE) & (notes[:, REGION] >= 0) & seen)
@@ -160,25 +181,47 @@ class ChangeWatch:
             region.recoloured |= bool(other[rows].any())
             sure = rows[notes[rows, DOUBT] >= WHOLE * self._config.frames]
             if len(sure) >= self.least or (region.sure and len(sure)):
-                self._believe(region, cells, sure[notes[sure, MASKED] == 0], step)
+                self._believe(region, sure[notes[sure, MASKED] == 0], region.since_ns, step)
         for region in self.regions:
-            if not region.appeared and not (notes[:, REGION] == region.mark).any():
+            left = notes[:, REGION] == region.mark
+            if not region.appeared and left.sum() < self.least:
+                notes[left, REGION] = 0
                 self.regions.end(region)
+                if region.sure:
+                    self._returned(region, now_ns, step)
 
-    def _believe(self, region: Region, cells: Cells, rows: Int64[np.ndarray, " M"], step: int) -> None:
-        """Mask what older keyframes show of some cells: that they are there, or that they are not."""
+    def _returned(self, region: Region, now_ns: int, step: int) -> None:
+        """Take what was gone for sure, and is there again, as something that appeared: keyframes saw its place empty.
+        """
+        cells = self._surface.cells
+        notes, points, normals = cells.notes[: cells.count], cells.points(), cells.normals()
+        inside = ((points >= region.low) & (points <= region.high)).all(axis=1)
+        rows = np.flatnonzero(inside & (notes[:, REGION] == 0) & (notes[:, DOUBT] == 0))
+        through = np.zeros(len(rows), bool)
+        for frame in self._store.view():
+            if region.since_ns <= frame.image.stamp_ns < now_ns and (glance := self._glance_of(frame)) is not None:
+                through |= self._compare(points[rows], normals[rows], glance).state == THROUGH
+        rows = rows[through]
+        if len(rows) < self.least:
+            return
+        back = self.regions.of(points[rows], notes[rows, REGION], now_ns, appeared=True)
+        notes[rows, REGION], notes[rows, SINCE] = back.mark, now_ns
+        self._believe(back, rows, now_ns, step)
+
+    def _believe(self, region: Region, rows: Int64[np.ndarray, " M"], until_ns: int, step: int) -> None:
+        """Mask what keyframes of before a stamp show of some cells: that they are there, or that they are not."""
         if not len(rows):
             return
         if not region.sure:
             log.info("the map has changed at %s", _written(region))
         region.sure, region.renewed_at = True, step
+        cells = self._surface.cells
         cells.notes[rows, MASKED] = 1
         wrong = (THROUGH,) if region.appeared else (CONFIRMED, WEAK)
         points, normals = cells.points()[rows], cells.normals()[rows]
         new = []
         for frame in self._store.view():
-            glance = self._glances.get(frame.id)
-            if glance is not None and frame.image.stamp_ns < region.since_ns:
+            if frame.image.stamp_ns < until_ns and (glance := self._glance_of(frame)) is not None:
                 verdict = self._compare(points, normals, glance)
                 image = _without(frame.image, glance, verdict, wrong)
                 if image is not frame.image:
@@ -190,8 +233,7 @@ class ChangeWatch:
         out = []
         points, normals = cells.points()[which], cells.normals()[which]
         for frame in self._store.view():
-            glance = self._glances.get(frame.id)
-            if glance is not None and frame.image.stamp_ns >= region.since_ns:
+            if frame.image.stamp_ns >= region.since_ns and (glance := self._glance_of(frame)) is not None:
                 verdict = self._compare(points, normals, glance)
                 blocks = verdict.blocks(verdict.state == CONFIRMED, glance)
                 out.append(masked(frame.image, ~glance.pixels(blocks, frame.image.rgb.shape[:2])))

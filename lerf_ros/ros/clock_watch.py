@@ -6,6 +6,7 @@ import logging
 from rclpy.clock import ClockChange, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 
+from lerf_ros.errors import MappingStoppedError
 from lerf_ros.ros.site import Site
 
 BACK = Duration(seconds=-1)
@@ -36,6 +37,10 @@ class ClockWatch:
 
     def _on_jump(self, jump: TimeJump) -> None:
         discarded = self._site.loop.discard("clock_jumped")
+        try:
+            self._site.loop.command(self._site.mapper.time_jumped)
+        except MappingStoppedError as error:
+            _log.error("%s", error)
         if jump.clock_change in SWITCHED:
             _log.warning("the node now goes by %s time", SWITCHED[jump.clock_change])
             return

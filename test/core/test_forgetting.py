@@ -11,7 +11,7 @@ from mapped_scene import map_ring
 
 from lerf_ros.config import from_flat
 from lerf_ros.core.contraction import SceneBox
-from lerf_ros.core.forgetting import RELEARN_STEPS, Forgotten, masked, meets_box, without, without_box
+from lerf_ros.core.forgetting import MOST_DUE, RELEARN_STEPS, Forgotten, masked, meets_box, without, without_box
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.keyframes import KeptImage, Keyframe, MotionGate, PosedImage
 from lerf_ros.core.mapper import LerfMapper
@@ -203,3 +203,25 @@ def test_a_frame_being_embedded_while_the_gate_is_reset_is_no_reference() -> Non
     assert gate.has_moved(dataclasses.replace(image, stamp_ns=6))
     gate.remember(dataclasses.replace(image, stamp_ns=6))
     assert not gate.has_moved(image)
+
+
+def test_places_that_are_never_seen_again_are_not_waited_for_for_ever() -> None:
+    forgotten = Forgotten()
+    after = Keyframe.of(0, render((BALL,), ring(8)[1], stamp_ns=10**6))
+    for k in range(MOST_DUE + 6):
+        forgotten.add(BOX_LOW, BOX_HIGH, since_ns=k)
+    found = [window.place.since_ns for window in forgotten.windows((after,), 0)]
+    assert found == list(range(6, MOST_DUE + 6))
+
+
+def test_after_time_jumped_back_images_and_references_are_taken_again() -> None:
+    mapper = map_ring(CONFIG, ColourEncoder(), (BALL, CRATE), 3, 1)
+    mapper.forget(BOX_LOW, BOX_HIGH, NOW_NS)
+    mapper.time_jumped()
+    image = render((BALL, CRATE), ring(VIEWS)[5], stamp_ns=5)
+    keyframe = mapper.prepare(image)
+    assert keyframe is not None
+    mapper.add(keyframe)
+    assert mapper.store.view()[-1].image.mask is None
+    assert mapper.prepare(dataclasses.replace(image, stamp_ns=6)) is None
+    mapper.close()

@@ -7,6 +7,7 @@ from analytic import CAMERA, Box, Sphere, look_at, render, ring
 from scipy.spatial import cKDTree
 
 from lerf_ros.config import SurfaceConfig, WorkspaceConfig
+from lerf_ros.core.fusion import DOUBT, REGION, SINCE
 from lerf_ros.core.surface import SurfaceBuilder, SurfaceMap
 
 WORKSPACE = WorkspaceConfig(min_m=(-0.3, -0.3, -0.05), max_m=(0.3, 0.3, 0.4))
@@ -184,3 +185,23 @@ def test_forgetting_a_box_drops_its_points_and_the_next_image_brings_them_back()
     assert apart.max() < 1e-6
     assert sorted(again.views) == sorted(np.where(inside, 1, 2))
     assert builder.forget(low - 5, low - 4) == 0
+
+
+def test_a_cell_that_grows_and_is_in_doubt_keeps_since_when_or_is_in_doubt_no_more() -> None:
+    builder = SurfaceBuilder(SurfaceConfig(max_points=2000), WORKSPACE)
+    image = render([BALL], look_at((0.0, 0.0, 0.4), (0.0, 0.001, 0.0)))
+    assert image.depth_m is not None
+    half = image.depth_m.copy()
+    half[:, :200] = 0
+    builder.add(image, half)
+    notes = builder.cells.notes
+    notes[:, DOUBT], notes[:, SINCE] = 1000, 7
+    notes[: builder.cells.count // 2, REGION] = 3
+    before = builder.voxel_m
+    for _ in range(3):
+        builder.add(image, image.depth_m)
+    builder.build()
+    assert builder.voxel_m > before
+    notes = builder.cells.notes[: builder.cells.count]
+    assert (notes[notes[:, DOUBT] > 0, SINCE] == 7).all()
+    assert (notes[notes[:, REGION] != 0, SINCE] == 7).all()

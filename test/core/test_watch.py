@@ -10,7 +10,7 @@ from colour_encoder import ColourEncoder
 
 from lerf_ros.config import Config, from_flat
 from lerf_ros.core import recovery
-from lerf_ros.core.keyframes import PosedImage
+from lerf_ros.core.keyframes import Keyframe, PosedImage
 from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.query import PromptAnswer, QueryRequest, Status, answer
 
@@ -170,4 +170,65 @@ def test_a_camera_that_stands_still_sees_what_is_moved(after: list[Sphere | Box]
     assert 7 <= kept[1] <= 9  # two frames that agree
     assert len(kept) == 1 + CONFIG.surface.min_views
     assert len(looker.stale()) > 100
+    looker.mapper.close()
+
+
+def test_what_appeared_is_stale_since_it_came_however_often_it_is_confirmed() -> None:
+    looker = Looker()
+    looker.show([BALL], ring(8))
+    looker.show([MOVED], ring(8))
+    snapshot = looker.mapper.publish()
+    assert snapshot is not None
+    since_ns = snapshot.surface.stale_since_ns
+    assert since_ns is not None
+    new = np.linalg.norm(snapshot.surface.points - np.array(MOVED.centre), axis=1) < MOVED.radius + 0.01
+    assert (since_ns[new] > 0).sum() > 100
+    assert since_ns[since_ns > 0].min() >= 9 * SECOND
+    looker.mapper.close()
+
+
+def red_share(frame: Keyframe) -> float:
+    """Return the share of the pixels that the ball would fill which still teach."""
+    red = (render([BALL], frame.image.T_world_cam).rgb == BALL.colour).all(axis=-1)
+    mask = frame.image.mask
+    return 1.0 if mask is None else float((red & mask).sum() / red.sum())
+
+
+def test_keyframes_of_a_loaded_map_do_not_teach_what_is_gone_either() -> None:
+    looker = Looker()
+    looker.show([BALL], ring(12))
+    snapshot = looker.mapper.publish()
+    assert snapshot is not None
+    looker.mapper.adopt(looker.mapper.restore(snapshot, looker.mapper.training_state()))
+    looker.show([], ring(6))
+    for frame in looker.mapper.store.view()[:12]:
+        assert red_share(frame) < 0.02
+    looker.mapper.close()
+
+
+def test_keyframes_that_saw_the_place_empty_teach_nothing_of_a_thing_that_was_put_back() -> None:
+    looker = Looker()
+    looker.show([BALL], ring(8))
+    looker.show([], ring(8))
+    between = looker.mapper.store.view()[8:]
+    assert all(frame.image.mask is None for frame in between)
+    looker.show([BALL], ring(16))
+    frames = looker.mapper.store.view()
+    for frame in frames[8:16]:
+        assert red_share(frame) < 0.1
+    for frame in frames[24:]:
+        assert red_share(frame) == 1
+    assert len(looker.stale()) > 100  # until it is relearned
+    looker.mapper.close()
+
+
+def test_beside_a_camera_without_depth_no_change_is_looked_for() -> None:
+    looker = Looker()
+    looker.show([BALL], ring(4))
+    blind = dataclasses.replace(render([BALL], look_at((0.3, 0.3, 0.3), (0, 0, 0))), depth_m=None, camera="other")
+    keyframe = looker.mapper.prepare(blind)
+    assert keyframe is not None
+    looker.mapper.add(keyframe)
+    looker.show([], ring(6))
+    assert all(frame.image.mask is None for frame in looker.mapper.store.view())
     looker.mapper.close()
