@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small bags of an exact scene, as a robot with a camera in its hand would record them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +101,17 @@ def odometry_entries() -> list[Entry]:
     return [*entries, transform_entries()[-1]]
 
 
-def write_bag(folder: Path, entries: Iterable[Entry], storage: str = "mcap") -> Path:
-    """Write a bag of version 9; return its folder."""
+def write_bag(
+    folder: Path, entries: Iterable[Entry], storage: str = "mcap", silent: Mapping[str, str] | None = None
+) -> Path:
+    """Write a bag of version 9, with topics (of these types) that have no messages as well; return its folder."""
     types = get_typestore(Stores.ROS2_JAZZY)
     types.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", "tf2_msgs/msg/TFMessage"))
     plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
     with Writer(folder, version=9, storage_plugin=plugin) as writer:
         connections: dict[str, Any] = {}
+        for topic, kind in (silent or {}).items():
+            writer.add_connection(topic, kind, typestore=types)
         for at, topic, message in sorted(entries, key=lambda entry: entry[0]):
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, NAMES[type(message)], typestore=types)

@@ -18,6 +18,7 @@ from lerf_ros.data.bag_topics import BagTopics, Sample, Wanted, choose
 from lerf_ros.errors import DatasetError
 
 SUFFIXES = (".db3", ".mcap")
+ROS_1 = ".bag"
 NAMED = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/CameraInfo")
 """Topics of these types are told apart by their first message."""
 
@@ -32,8 +33,15 @@ class Recorded:
 
 
 def is_bag(path: Path) -> bool:
-    """Return whether a path looks like a bag: a folder with metadata.yaml, or a storage file."""
-    return (path / "metadata.yaml").is_file() or path.suffix in SUFFIXES
+    """Return whether a path looks like a bag: a folder with metadata.yaml, or a storage file.
+
+    One of ROS 1 looks like one, too; to open it is refused in words that say what to do.
+    """
+    return (path / "metadata.yaml").is_file() or path.suffix in SUFFIXES or _is_ros_1(path)
+
+
+def _is_ros_1(path: Path) -> bool:
+    return path.suffix == ROS_1 and not path.is_dir()
 
 
 class Bag:
@@ -53,7 +61,7 @@ class Bag:
         )  # fmt: skip
         self._types = get_typestore(Stores.ROS2_JAZZY)
         self._stack = ExitStack()
-        if path.suffix == ".bag":
+        if _is_ros_1(path):
             raise DatasetError(f"{path} is a bag of ROS 1: convert it with `rosbags-convert --src {path} --dst FOLDER`")
         if not is_bag(path):
             raise DatasetError(f"{path} is no ROS 2 bag: neither a folder with metadata.yaml, nor a .db3 or .mcap file")
@@ -109,9 +117,13 @@ class Bag:
         """Return the topics that a map can be made of.
 
         Raises:
-            DatasetError: there are none, or several: what there is is named, and the option that chooses.
+            DatasetError: there are none, or several: what there is is named, and the option that chooses; or one that
+                was asked for has no messages.
         """
-        return choose(str(self.path), self.types, self._samples(), wanted)
+        topics = choose(str(self.path), self.types, self._samples(), wanted)
+        if topics.pose and next(self.messages([topics.pose]), None) is None:
+            raise DatasetError(f"{self.path}: {topics.pose} (--pose-topic) has no messages")
+        return topics
 
     def _samples(self) -> dict[str, Sample]:
         """Return what the first message of every image and camera info tells of its topic."""

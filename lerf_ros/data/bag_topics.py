@@ -12,6 +12,8 @@ ODOMETRY = "nav_msgs/msg/Odometry"
 STRING = "std_msgs/msg/String"
 DEPTH_ENCODINGS = ("16UC1", "32FC1", "mono16")
 GREY = ("mono8", "8UC1")
+IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+INFOS = ("sensor_msgs/msg/CameraInfo",)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def choose(bag: str, types: Mapping[str, str], samples: Mapping[str, Sample], wa
         samples: of all image and camera info topics that have a message.
 
     Raises:
-        DatasetError: a named topic does not exist or is of another type; or a topic cannot be told from others.
+        DatasetError: a named topic does not exist, is of another type or has no messages; or a topic cannot be told
+            from others.
     """
     image = _image(bag, types, samples, wanted.image)
     info = _info(bag, types, samples, image, wanted.camera_info)
@@ -109,7 +112,7 @@ def choose(bag: str, types: Mapping[str, str], samples: Mapping[str, Sample], wa
 
 def _image(bag: str, types: Mapping[str, str], samples: Mapping[str, Sample], named: str) -> str:
     if named:
-        return _named(bag, types, named, "--image", ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"))
+        return _sampled(bag, samples, _named(bag, types, named, "--image", IMAGES), "--image")
     colour = {topic: s for topic, s in samples.items() if s.is_colour}
     coloured = {topic for topic, s in colour.items() if s.encoding not in GREY}
     candidates = coloured or set(colour)
@@ -119,7 +122,7 @@ def _image(bag: str, types: Mapping[str, str], samples: Mapping[str, Sample], na
 
 def _info(bag: str, types: Mapping[str, str], samples: Mapping[str, Sample], image: str, named: str) -> str:
     if named:
-        return _named(bag, types, named, "--camera-info", ("sensor_msgs/msg/CameraInfo",))
+        return _sampled(bag, samples, _named(bag, types, named, "--camera-info", INFOS), "--camera-info")
     infos = {topic: s for topic, s in samples.items() if s.kind == "CameraInfo"}
     if not infos:
         raise DatasetError(f"{bag} has no camera info, so nothing is known of its camera: {_listed(types)}")
@@ -132,7 +135,7 @@ def _info(bag: str, types: Mapping[str, str], samples: Mapping[str, Sample], ima
 
 def _depth(bag: str, types: Mapping[str, str], samples: Mapping[str, Sample], image: str, named: str) -> str:
     if named:
-        return _named(bag, types, named, "--depth-topic", ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"))
+        return _sampled(bag, samples, _named(bag, types, named, "--depth-topic", IMAGES), "--depth-topic")
     depths = {topic for topic, s in samples.items() if s.is_depth}
     registered = {t for t in depths if samples[t].frame == samples[image].frame}
     raw = {t for t in registered or depths if samples[t].kind == "Image"}
@@ -167,6 +170,12 @@ def _named(bag: str, types: Mapping[str, str], topic: str, option: str, kinds: t
         raise DatasetError(f"{bag} has no topic {topic} ({option}): {_listed(types)}")
     if types[topic] not in kinds:
         raise DatasetError(f"{bag}: {topic} ({option}) is {types[topic]}, not {' or '.join(kinds)}")
+    return topic
+
+
+def _sampled(bag: str, samples: Mapping[str, Sample], topic: str, option: str) -> str:
+    if topic not in samples:
+        raise DatasetError(f"{bag}: {topic} ({option}) has no messages; those that have: {', '.join(sorted(samples))}")
     return topic
 
 

@@ -58,6 +58,7 @@ def test_a_storage_file_alone_is_a_bag(bag: Path) -> None:
     assert is_bag(file)
     assert is_bag(bag)
     assert not is_bag(bag.parent)
+    assert is_bag(bag.parent / "old.bag"), "so that what refuses it is the reader of bags, who knows the remedy"
     assert chosen(file) == chosen(bag)
 
 
@@ -95,6 +96,22 @@ def test_what_a_map_needs_and_is_not_there_is_named(tmp_path: Path) -> None:
     two = images + camera_entries("/other") + transforms
     assert "/camera/color/image_raw, /other/image_raw; choose with --image" in refusal(write_bag(tmp_path / "two", two))
     assert chosen(tmp_path / "two", Wanted(image="/other/image_raw")).camera_info == "/other/camera_info"
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "wanted", "option"),
+    [
+        ("/silent/image", "sensor_msgs/msg/Image", Wanted(image="/silent/image"), "--image"),
+        ("/silent/info", "sensor_msgs/msg/CameraInfo", Wanted(camera_info="/silent/info"), "--camera-info"),
+        ("/silent/depth", "sensor_msgs/msg/Image", Wanted(depth="/silent/depth"), "--depth-topic"),
+        ("/silent/pose", "geometry_msgs/msg/PoseStamped", Wanted(pose="/silent/pose"), "--pose-topic"),
+    ],
+)
+def test_a_named_topic_without_messages_is_refused(
+    tmp_path: Path, topic: str, kind: str, wanted: Wanted, option: str
+) -> None:
+    path = write_bag(tmp_path / "bag", camera_entries() + transform_entries(), silent={topic: kind})
+    assert f"{topic} ({option}) has no messages" in refusal(path, wanted)
 
 
 def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
