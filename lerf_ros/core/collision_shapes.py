@@ -18,8 +18,10 @@ from scipy.spatial import ConvexHull, QhullError
 from lerf_ros.core.robot_mask import Hull
 from lerf_ros.errors import RobotDescriptionError
 
-MAX_BYTES = 50_000_000
+MAX_CHARACTERS = 50_000_000
 MAX_SHAPES = 1000
+MAX_MESH_BYTES = 100_000_000
+"""A mesh is read whole, to the memory that the map needs; collision meshes have kilobytes."""
 
 FindPackage = Callable[[str], Path]
 """Where a package's shared files lie; raises LookupError if it is not installed."""
@@ -55,27 +57,25 @@ def read_shapes(text: str, find_package: FindPackage, skip: Sequence[str] = ()) 
             a mesh that cannot be read; the message names the link.
     """
     robot = _parse(text)
-    shapes = []
-    for link in robot.findall("link"):
-        name = link.get("name", "")
-        if name in skip:
-            continue
-        for collision in link.findall("collision"):
-            try:
-                shapes.append(LinkShape(name, _hull(collision.find("geometry"), find_package), _origin(collision)))
-            except (ValueError, LookupError, OSError, QhullError) as error:
-                raise RobotDescriptionError(f"collision shape of link {name!r}: {error}") from error
+    found = [(name, collision) for link in robot.findall("link") if (name := link.get("name", "")) not in skip
+             for collision in link.findall("collision")]  # fmt: skip
     unknown = sorted(set(skip) - {link.get("name", "") for link in robot.findall("link")})
     if unknown:
         raise RobotDescriptionError(f"input.self_filter_skip names {unknown[0]!r}, which is no link of the robot")
-    if not 0 < len(shapes) <= MAX_SHAPES:
-        raise RobotDescriptionError(f"the robot description has {len(shapes)} collision shapes, not 1 to {MAX_SHAPES}")
+    if not 0 < len(found) <= MAX_SHAPES:
+        raise RobotDescriptionError(f"the robot description has {len(found)} collision shapes, not 1 to {MAX_SHAPES}")
+    shapes = []
+    for name, collision in found:
+        try:
+            shapes.append(LinkShape(name, _hull(collision.find("geometry"), find_package), _origin(collision)))
+        except (ValueError, LookupError, OSError, QhullError) as error:
+            raise RobotDescriptionError(f"collision shape of link {name!r}: {error}") from error
     return CollisionShapes(tuple(shapes), _parents(robot, {shape.link for shape in shapes}))
 
 
 def _parse(text: str) -> ET.Element:
-    if len(text) > MAX_BYTES:
-        raise RobotDescriptionError(f"a robot description of {len(text)} bytes is longer than {MAX_BYTES}")
+    if len(text) > MAX_CHARACTERS:
+        raise RobotDescriptionError(f"a robot description of {len(text)} characters is longer than {MAX_CHARACTERS}")
     if "<!ENTITY" in text:
         raise RobotDescriptionError("a robot description that declares entities is not read")
     try:
@@ -163,6 +163,8 @@ def _mesh_file(name: str, find_package: FindPackage) -> Path:
         raise ValueError(f"mesh {name!r} is neither package://, file:/// nor an absolute path")
     if not path.is_file():
         raise ValueError(f"mesh {name!r} does not exist (looked at {path})")
+    if (size := path.stat().st_size) > MAX_MESH_BYTES:
+        raise ValueError(f"mesh {name!r} has {size} bytes, more than {MAX_MESH_BYTES}: use a simpler collision mesh")
     return path
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lerf_ros.core import collision_shapes
 from lerf_ros.core.collision_shapes import CollisionShapes, read_shapes
 from lerf_ros.errors import RobotDescriptionError
 
@@ -119,3 +120,31 @@ def test_a_mesh_that_is_none(tmp_path: Path) -> None:
 def test_skipping_a_link_that_is_not_there() -> None:
     with pytest.raises(RobotDescriptionError, match="'hans'"):
         read(CHAIN, "hans")
+
+
+def test_too_many_shapes_are_refused_before_any_mesh_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def note(package: str) -> Path:
+        asked.append(package)
+        return nowhere(package)
+
+    monkeypatch.setattr(collision_shapes, "MAX_SHAPES", 2)
+    mesh = '<collision><geometry><mesh filename="package://arm/a.stl"/></geometry></collision>'
+    with pytest.raises(RobotDescriptionError, match="3 collision shapes, not 1 to 2"):
+        read_shapes(f'<robot name="r"><link name="hand">{3 * mesh}</link></robot>', note)
+    assert not asked
+
+
+def test_a_mesh_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.stl"
+    with file.open("wb") as out:
+        out.truncate(collision_shapes.MAX_MESH_BYTES + 1)  # a hole: it takes no space
+    with pytest.raises(RobotDescriptionError, match=r"'hand': mesh .* has 100000001 bytes, more than 100000000"):
+        read(urdf(f'<mesh filename="{file}"/>'))
+
+
+def test_the_length_of_a_description_is_told_in_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collision_shapes, "MAX_CHARACTERS", 10)
+    with pytest.raises(RobotDescriptionError, match="of 11 characters is longer than 10"):
+        read("\N{BULLET}" * 11)
