@@ -55,7 +55,7 @@ def rank_views(
         uncertain: what is to be seen.
         surface: what hides it, and must not be hit.
         camera: the one to be placed.
-        config: section `views`.
+        config: the whole tree.
         count: how many at most.
         taken: poses of the keyframes there are; what they have not shown, a view from beside them will not either.
     """

@@ -69,10 +69,6 @@ class TileGrid:
         """Number of tile sizes."""
         return len(self.tile_px)
 
-    def tile_px_at(self, level: Float[np.ndarray, " B"]) -> Float32[np.ndarray, " B"]:
-        """Return the tile side in pixels at fractional levels."""
-        return np.asarray(np.interp(level, np.arange(self.levels), self.tile_px), np.float32)
-
 
 @dataclass(frozen=True)
 class FeaturePyramid(TileGrid):

@@ -62,11 +62,6 @@ CATEGORY_PARTS: Final[dict[str, tuple[str, ...]]] = {
 
 WORDS: Final[tuple[str, ...]] = ("TEA", "MILK", "SALT", "RICE", "SOUP", "FRAGILE")
 
-#: Categories the 80 mm gripper can take from above at their centre or handle.
-GRASPABLE: Final[frozenset[str]] = frozenset(
-    {"mug", "bottle", "can", "apple", "box", "duck", "ball", "screwdriver", "hammer", "spoon", "banana"}
-)
-
 TABLE_KINDS: Final[tuple[str, ...]] = ("wooden", "checkered", "marble", "white", "gray", "black", "green", "blue")
 FLOOR_KINDS: Final[tuple[str, ...]] = ("gray", "white", "brown", "wooden")
 

@@ -37,10 +37,6 @@ class Scene:
     ARM = -4
     NOTHING = -1
 
-    def body_id(self, index: int) -> int:
-        """MuJoCo body of the object with this index."""
-        return int(self.model.body(self.spec.objects[index].name).id)
-
     def forward(self) -> None:
         """Brings all derived quantities (poses of bodies, sites, cameras) up to date with the joint positions."""
         mujoco.mj_forward(self.model, self.data)

@@ -14,7 +14,6 @@ from lerf_ros.sim.catalog import (
     CATEGORY_PARTS,
     COLOURS,
     FLOOR_KINDS,
-    GRASPABLE,
     TABLE_KINDS,
     WORDS,
     is_held,
@@ -51,11 +50,6 @@ class ObjectSpec:
     def parts(self) -> tuple[str, ...]:
         """Named parts of this category."""
         return CATEGORY_PARTS.get(self.category, ())
-
-    @property
-    def graspable(self) -> bool:
-        """Whether the gripper can take it from above."""
-        return self.category in GRASPABLE
 
 
 @dataclass(frozen=True)

@@ -157,8 +157,3 @@ class NotFinite(MeanColour):
 def test_unusable_embeddings_are_refused(encoder: MeanColour, message: str) -> None:
     with pytest.raises(EncoderError, match=message):
         build_pyramid(encoder, np.full((40, 60, 3), 255, np.uint8), PyramidConfig())
-
-
-def test_tile_sizes_are_linear_between_levels() -> None:
-    pyramid = tile_grid(320, 240, PyramidConfig())
-    np.testing.assert_allclose(pyramid.tile_px_at(np.array([0.0, 0.5, 6.0])), [19, 27.5, 120])
