@@ -30,7 +30,8 @@ def run(
                                        "same input and seed give the same map")] = 0,
     holdout: Annotated[int, typer.Option(min=0, help="Views kept out of training, evenly spread, to measure with")] = 8,
     report: Annotated[Path | None, typer.Option(help="Write the measurements to this JSON file")] = None,
-    map_dir: Annotated[Path | None, typer.Option("--map", help="Save the map to this folder, for `query`")] = None,
+    map_dir: Annotated[Path | None, typer.Option("--map", help="Save the map, with its keyframes, to this folder, for "
+                                                 "`query` and for ~/load_map of a node set alike")] = None,
     depth: Annotated[bool, typer.Option("--depth/--no-depth", help="Use measured depth, where there is any")] = True,
     seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights and batches")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
@@ -114,7 +115,7 @@ def _train(plan: _Plan, changes: dict[str, object]) -> dict[str, object]:
     found = reconstruction(FieldView(mapper.weights(), config, threads=plan.threads), [images[i] for i in held])
     snapshot = mapper.publish()
     if plan.map_dir is not None and snapshot is not None:
-        save_map(snapshot, plan.map_dir, config)
+        save_map(snapshot, plan.map_dir, config, mapper.training_state(config.runtime.save_keyframes))
     mapper.close()
     digest = "" if snapshot is None else map_sha256(snapshot)
     return _report(plan, mapper, config, times, {**dataclasses.asdict(found), "map_sha256": digest})

@@ -13,9 +13,14 @@ from typer.testing import CliRunner
 
 from lerf_ros.apps.cli import app
 from lerf_ros.apps.terminal import overrides
+from lerf_ros.config import from_flat
+from lerf_ros.core.encoders import load_encoder
 from lerf_ros.core.geometry import Intrinsics
-from lerf_ros.core.mapfile import load_map
+from lerf_ros.core.mapfile import load_map, load_state, read_info
+from lerf_ros.core.mapper import LerfMapper
+from lerf_ros.core.restoring import check_fit
 from lerf_ros.data.transforms_json import held_out_indices
+from lerf_ros.errors import MapFileError
 
 BALL = Sphere((0.08, 0.05, 0.05), 0.05, (200, 30, 30))
 SCENE = (BALL, Box((-0.1, -0.06, 0.05), (0.1, 0.08, 0.1), 0.3, (30, 30, 200)))
@@ -52,6 +57,24 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def check_that_training_goes_on(folder: Path, model: str) -> None:
+    """Take the map up as `~/load_map` does: by a node of the same settings, and not by one of others."""
+    config = from_flat(read_info(folder).config)
+    mapper = LerfMapper(config, load_encoder(config.encoder))
+    mapper.set_threads(1)
+    check_fit(read_info(folder).config, config)
+    mapper.adopt(mapper.restore(load_map(folder, mapper.encoder, config.input.world_frame), load_state(folder)))
+    before = mapper.step_count
+    mapper.step()
+    mapper.close()
+    assert (mapper.keyframe_count, mapper.step_count) == (FRAMES - 2, before + 1)
+    with pytest.raises(MapFileError) as refused:
+        check_fit(read_info(folder).config, from_flat({"encoder.model": model}))
+    for name in ("min_m", "max_m"):
+        assert f"workspace.{name} = {getattr(config.workspace, name)}" in str(refused.value)
+    assert "set these" in str(refused.value)
+
+
 def test_it_measures_held_out_views_and_saves_a_map_that_opens(capture: Path, model: str, tmp_path: Path) -> None:
     report, folder = tmp_path / "out" / "r.json", tmp_path / "map"
     code, out, err = run(
@@ -67,6 +90,7 @@ def test_it_measures_held_out_views_and_saves_a_map_that_opens(capture: Path, mo
     assert found["depth_abs_median_m"] < 0.1  # the camera is 0.65 m away
     assert found["encode_s"] + found["train_s"] == pytest.approx(12, abs=3)
     assert len(load_map(folder, None).surface.points) > 100
+    check_that_training_goes_on(folder, model)
     measured = CliRunner().invoke(app, ["measure", str(folder), str(capture), "--holdout", "2", "--json"])
     assert measured.exit_code == 0, measured.stderr
     again = json.loads(measured.stdout)
