@@ -129,6 +129,6 @@ class Recording:
             except InputError as error:
                 self._refuse(error)
 
-    def _refuse(self, error: InputError) -> None:
+    def _refuse(self, error: InputError, frame: str = "") -> None:
         self.dropped[error.cause] += 1
         self.reasons[error.cause] = str(error)

@@ -12,6 +12,7 @@ from lerf_ros.core.trainer import StepReport
 from lerf_ros.ros.outputs.health import SUBJECTS, Finding, Level, findings
 from lerf_ros.ros.outputs.look import CameraLook, Lately, Look, Recent, all_drops
 from lerf_ros.ros.outputs.tally import QueryStats
+from lerf_ros.ros.selfcheck.fault import Fault
 from lerf_ros.runtime.stats import LoopCounters, LoopStats
 
 OK, WARN, ERROR = Level.OK, Level.WARN, Level.ERROR
@@ -32,7 +33,7 @@ def look(**changes: object) -> Look:
         active=True, cameras=(CAMERA,), image_timeout_s=1.0, stats=stats(**inner), drops={},
         lately=Lately(5, 150, {}, 0), points=20_000, stale_points=0, snapshot_period_s=3.0, memory_mb=900.0,
         free_mb=4000.0,
-        queries=QueryStats(40, 0, 0, 0.02, 0.05, "", ""), warnings=(),
+        queries=QueryStats(40, 0, 0, 0.02, 0.05, "", ""), faults=(),
     )  # fmt: skip
     return replace(well, **changes)  # type: ignore[arg-type]
 
@@ -63,7 +64,7 @@ CASES: Mapping[str, tuple[str, dict[str, object], Level, str]] = {
     "a few dropped": ("images", {"lately": lately(image_encoding=2)}, OK, "images are used"),
     "many dropped": ("images", {"lately": lately(image_size=30)}, WARN, "30 of 100 dropped in 5 s, for image_size"),
     "all dropped": (
-        "images", {"lately": lately(image_size=99), "warnings": ("image_size: is this its CameraInfo?",)},
+        "images", {"lately": lately(image_size=99), "faults": (Fault("image_size", "is this its CameraInfo?"),)},
         ERROR, "for image_size: is this its CameraInfo?",
     ),
     "all unmatched": ("images", {"lately": lately(no_camera_info=100)}, ERROR, "check the remapping of camera_info"),
@@ -72,8 +73,17 @@ CASES: Mapping[str, tuple[str, dict[str, object], Level, str]] = {
     "transforms well": ("transforms", {}, OK, "every image got its pose"),
     "transforms late": ("transforms", {"lately": lately(tf_extrapolation=30)}, WARN, "30 of 100 dropped in 5 s"),
     "transforms missing": (
-        "transforms", {"lately": lately(tf_unknown_frame=100), "warnings": ("tf_unknown_frame: no frame 'x'",)},
+        "transforms", {"lately": lately(tf_unknown_frame=100), "faults": (Fault("tf_unknown_frame", "no frame 'x'"),)},
         ERROR, "tf_unknown_frame: no frame 'x'",
+    ),
+    "one publisher of transforms is bad": (
+        "transforms", {"lately": Lately(5.0, 150, {}, 0, {"pose_not_rigid": 500}),
+                       "faults": (Fault("pose_not_rigid", "it is all zero", "tool"),)},
+        WARN, "500 transforms or poses refused in 5 s, for pose_not_rigid: it is all zero (tool)",
+    ),
+    "refused and missing": (
+        "transforms", {"lately": Lately(5.0, 100, {"tf_extrapolation": 100}, 0, {"pose_not_rigid": 500})},
+        ERROR, "100 of 100 dropped in 5 s, for tf_extrapolation",
     ),
     "pose gap": ("transforms", {"lately": lately(pose_gap=100)}, ERROR, "pose_gap"),
     "training well": ("training", {}, OK, "running, 20.0 steps a second, 12 keyframes"),
@@ -100,7 +110,7 @@ CASES: Mapping[str, tuple[str, dict[str, object], Level, str]] = {
     "query refused": ("queries", {"queries": QueryStats(40, 1, 0, 0, 0, "it is empty", "")}, WARN, "it is empty"),
     "query failed": ("queries", {"queries": QueryStats(40, 1, 1, 0, 0, "", "KeyError: 3")}, ERROR, "KeyError: 3"),
     "self-check well": ("self-check", {}, OK, "nothing suspicious"),
-    "self-check": ("self-check", {"warnings": ("a: one", "b: two")}, WARN, "a: one (and 1 more)"),
+    "self-check": ("self-check", {"faults": (Fault("a", "one"), Fault("b", "two"))}, WARN, "a: one (and 1 more)"),
 }  # fmt: skip
 
 
@@ -132,11 +142,12 @@ def test_each_camera_is_a_subject_of_its_own() -> None:
 
 def test_the_numbers_are_there_too() -> None:
     report = StepReport(500, 0.25, 0.25, 21.5, 0.25, 0.25, 128)
-    seen = look(report=report, drops={"tf_loop": 3, "image_size": 2}, warnings=("a: one",))
+    seen = look(report=report, drops={"tf_loop": 3, "image_size": 2}, refused={"pose_not_rigid": 7},
+                faults=(Fault("a", "one"),))  # fmt: skip
     values = {each.subject: each.values for each in findings(seen)}
     assert values["camera"]["images/s"] == "29.90"
     assert values["images"]["dropped: image_size"] == "2"
-    assert values["transforms"] == {"refused: tf_loop": "3"}
+    assert values["transforms"] == {"dropped: tf_loop": "3", "refused: pose_not_rigid": "7"}
     assert values["training"]["time a step, ms"] == "50.0"
     assert {"loss", "PSNR, dB", "keyframes", "steps skipped"} <= set(values["training"])
     assert values["map"]["memory, MB"] == "900"
@@ -144,14 +155,22 @@ def test_the_numbers_are_there_too() -> None:
     assert values["self-check"] == {"a": "one"}
 
 
+def test_one_fault_of_two_cameras_is_told_of_both() -> None:
+    faults = (Fault("tf_unknown_frame", "no 'a'", "left"), Fault("tf_unknown_frame", "no 'b'", "right"))
+    seen = look(faults=faults, lately=lately(tf_unknown_frame=100))
+    values = {each.subject: each.values for each in findings(seen)}
+    assert values["self-check"] == {"tf_unknown_frame (left)": "no 'a'", "tf_unknown_frame (right)": "no 'b'"}
+    assert "no 'a' (left); no 'b' (right)" in finding("transforms", seen).message
+
+
 def test_lately_is_what_the_last_five_seconds_added() -> None:
     now = [100.0]
     recent = Recent(lambda: now[0])
-    assert recent.look(50, Counter(a=5), 1) == Lately(0.0, 0, {}, 0)
+    assert recent.look(50, Counter(a=5), 1, Counter()) == Lately(0.0, 0, {}, 0)
     now[0] += 3
-    assert recent.look(80, Counter(a=7, b=1), 1) == Lately(3.0, 30, {"a": 2, "b": 1}, 0)
+    assert recent.look(80, Counter(a=7, b=1), 1, Counter(c=4)) == Lately(3.0, 30, {"a": 2, "b": 1}, 0, {"c": 4})
     now[0] += 3  # the first is forgotten
-    assert recent.look(90, Counter(a=7, b=2), 4) == Lately(3.0, 10, {"b": 1}, 3)
+    assert recent.look(90, Counter(a=7, b=2), 4, Counter(c=4)) == Lately(3.0, 10, {"b": 1}, 3)
 
 
 def test_drops_of_all_who_count_are_added_up() -> None:

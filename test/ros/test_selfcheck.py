@@ -9,7 +9,7 @@ import pytest
 
 from lerf_ros.core.geometry import Intrinsics
 from lerf_ros.core.keyframes import PosedImage
-from lerf_ros.ros.selfcheck.check import CURED_FRAMES, SelfCheck
+from lerf_ros.ros.selfcheck.check import CURED_FRAMES, MAX_FRAMES, SelfCheck
 
 IMAGE = PosedImage(
     0, np.zeros((4, 4, 3), np.uint8), None, Intrinsics(4, 4, 4.0, 4.0, 1.5, 1.5), np.eye(4), "cam_optical_frame"
@@ -25,7 +25,7 @@ def test_a_fault_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         check.refused("image_encoding", "first")
         check.refused("image_encoding", "second")
-    assert check.warnings == ["image_encoding: first"]
+    assert check.warnings == ["image_encoding: second"], "the remedy of now"
     assert [r.getMessage() for r in caplog.records] == ["image_encoding: first"]
 
 
@@ -143,8 +143,61 @@ def test_a_qos_mismatch_is_over_when_frames_come_again() -> None:
 
 def test_a_qos_mismatch_of_one_camera_is_not_cured_by_another() -> None:
     check = SelfCheck()
-    check.qos_mismatch("/left/image", "RELIABILITY")
+    check.qos_mismatch("/left/image", "RELIABILITY", "left")
     check.unmatched(0, 1, {}, "right")
     assert names(check) == ["qos_mismatch /left/image"]
     check.unmatched(0, 1, {}, "left")
+    assert check.warnings == []
+
+
+@pytest.mark.parametrize("others", ["cam2", "cam"])
+def test_a_qos_mismatch_of_a_remapped_topic_is_cured_by_its_own_camera(others: str) -> None:
+    check, own = SelfCheck(), {"cam": "cam2", "cam2": "cam"}[others]
+    check.qos_mismatch("/driver/color/image_raw", "RELIABILITY", own)
+    check.unmatched(0, 1, {}, others)
+    assert names(check) == ["qos_mismatch /driver/color/image_raw"]
+    check.unmatched(0, 1, {}, own)
+    assert check.warnings == []
+
+
+def test_a_stream_that_stops_after_it_has_matched_is_named() -> None:
+    check = SelfCheck()
+    check.unmatched(3, 500, {})
+    check.unmatched(12, 500, {})
+    assert check.warnings == []
+    check.unmatched(13, 500, {})
+    assert names(check) == ["stream_missing"]
+    check.unmatched(14, 501, {})
+    assert check.warnings == []
+    check.unmatched(24, 501, {"depth": 50_000_000})
+    assert names(check) == ["stamps_apart"]
+    check.nothing_expected(24)
+    assert check.warnings == []
+    check.unmatched(33, 501, {})
+    assert check.warnings == [], "counted anew after deactivation"
+
+
+def test_a_refusal_of_one_camera_is_neither_hidden_nor_cured_by_another() -> None:
+    check = SelfCheck()
+    for camera in ("left", "right"):
+        check.unmatched(0, 1, {}, camera)
+        check.refused("tf_extrapolation", f"no pose of {camera}", camera)
+    assert check.warnings == [f"tf_extrapolation: no pose of {c} ({c})" for c in ("left", "right")]
+    for n in range(CURED_FRAMES):
+        check.accepted(dataclasses.replace(IMAGE, stamp_ns=n), "right")
+    assert check.warnings == ["tf_extrapolation: no pose of left (left)"]
+
+
+def test_refused_transforms_are_told_by_frame_counted_apart_and_bounded() -> None:
+    check = SelfCheck()
+    for n in range(3):
+        check.refused_pose("pose_not_rigid", f"zero for the {n}th time", "tool")
+    check.refused_pose("pose_not_rigid", "zero", "base")
+    assert check.refused_poses == {"pose_not_rigid": 4}
+    assert check.warnings == ["pose_not_rigid: zero for the 2th time (tool)", "pose_not_rigid: zero (base)"]
+    for n in range(1000):
+        check.refused_pose("pose_not_rigid", "zero", f"frame {n}")
+    assert len(check.warnings) == MAX_FRAMES + 1
+    for n in range(CURED_FRAMES):
+        check.accepted(dataclasses.replace(IMAGE, stamp_ns=n), "any")
     assert check.warnings == []

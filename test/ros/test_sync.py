@@ -97,3 +97,19 @@ def test_after_a_jump_back_in_time_matching_goes_on_whatever_arrives_first() -> 
             m.add({"c": "info", "d": "depth", "i": "image"}[stream], stamp, stream)
     assert m.matched == 4
     assert m.dropped == {}
+
+
+def test_misses_are_those_since_the_last_match() -> None:
+    m: StampMatcher[str] = StampMatcher("image", ["depth"], 2, 2)
+    m.add("image", 7, "i")
+    m.add("depth", 10, "d")
+    assert m.closest_miss_ns == {"depth": 3}
+    m.add("image", 10, "i")
+    assert (m.matched, m.closest_miss_ns) == (1, {})
+    for stamp in (20, 30, 40, 50):
+        m.add("image", stamp, "i")
+    assert m.closest_miss_ns == {}, "depth has stopped: the last one there was is no near miss"
+    m.add("depth", 65, "d")
+    assert m.closest_miss_ns == {"depth": 15}
+    m.clear()
+    assert m.closest_miss_ns == {}

@@ -73,7 +73,7 @@ def test_both_cameras_see_one_table_from_where_transforms_put_them(robot: Progra
     def now_ns() -> int:
         return int(node.get_clock().now().nanoseconds)
 
-    listener = TransformListener(node, transforms, now_ns, lambda error: None)
+    listener = TransformListener(node, transforms, now_ns, lambda error, frame: None)
     inputs = CameraInputs(site)
     inputs.activate()
     ingest = Ingest(config.input, CameraPoses(settings, transforms), now_ns, check)

@@ -91,6 +91,7 @@ class CameraInputs:
         self._subscriptions.clear()
         for camera in self._cameras:
             camera.clear()
+            self._site.check.nothing_expected(sum(camera.matcher.dropped.values()), camera.camera)
 
     def close(self) -> None:
         """Nothing is left of an inactive one."""
@@ -102,7 +103,7 @@ class CameraInputs:
 
     def _subscribe(self, camera: CameraStreams, topic: Topic) -> Subscription:
         events = SubscriptionEventCallbacks(
-            incompatible_qos=partial(self._on_qos_mismatch, topic.name),
+            incompatible_qos=partial(self._on_qos_mismatch, camera.camera, topic.name),
             message_lost=partial(self._on_lost, topic.stream),
         )
         receive = partial(self._on_message, camera, topic.stream)
@@ -110,9 +111,9 @@ class CameraInputs:
             topic.kind, topic.name, receive, camera_qos(self._config), event_callbacks=events
         )
 
-    def _on_qos_mismatch(self, topic: str, event: QoSRequestedIncompatibleQoSInfo) -> None:
+    def _on_qos_mismatch(self, camera: str, topic: str, event: QoSRequestedIncompatibleQoSInfo) -> None:
         name = self._site.node.resolve_topic_name(topic)
-        self._site.check.qos_mismatch(name, QoSPolicyKind(event.last_policy_kind).name)
+        self._site.check.qos_mismatch(name, QoSPolicyKind(event.last_policy_kind).name, camera)
 
     def _on_lost(self, stream: str, event: QoSMessageLostInfo) -> None:
         self._site.loop.drop(f"{stream}_lost", event.total_count_change)

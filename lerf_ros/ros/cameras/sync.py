@@ -23,6 +23,10 @@ class StampMatcher(Generic[T]):
         others: names of the rest.
         slop_ns: largest difference from the leader's stamp; 0: equal stamps only.
         size: leaders kept waiting; of each other stream twice as many are kept.
+
+    Attributes:
+        matched: sets completed so far.
+        closest_miss_ns: of what came after the last of them, how near it was to a leader at best, by stream.
     """
 
     def __init__(self, leader: str, others: Sequence[str], slop_ns: int, size: int) -> None:
@@ -35,6 +39,7 @@ class StampMatcher(Generic[T]):
         self._streams: dict[str, deque[_Arrived[T]]] = {name: deque(maxlen=2 * size) for name in others}
         self._dropped: Counter[str] = Counter()
         self.matched = 0
+        self._matched_at = 0  # arrivals until then
         self.closest_miss_ns: dict[str, int] = {}
 
     @property
@@ -55,6 +60,7 @@ class StampMatcher(Generic[T]):
             if not missing and (late or all(self._reached(name, leader.stamp_ns) for name in self._others)):
                 self._waiting.popleft()
                 self.matched += 1
+                self._forget_misses()
                 partners = {name: match.message for name, match in found.items() if match is not None}
                 complete.append({self._leader: leader.message, **partners})
             elif late or any(self._is_past(name, leader) for name in missing):
@@ -65,10 +71,15 @@ class StampMatcher(Generic[T]):
         return complete
 
     def clear(self) -> None:
-        """Forget all messages that wait; the counts stay."""
+        """Forget all messages that wait, and how near they were; the counts stay."""
+        self._forget_misses()
         self._waiting.clear()
         for entries in self._streams.values():
             entries.clear()
+
+    def _forget_misses(self) -> None:
+        self.closest_miss_ns.clear()
+        self._matched_at = self._arrivals
 
     def _reached(self, stream: str, stamp_ns: int) -> bool:
         """Return whether nothing nearer to a stamp can come on a stream."""
@@ -81,7 +92,8 @@ class StampMatcher(Generic[T]):
         nearest = min(entries, key=lambda entry: abs(entry.stamp_ns - stamp_ns))
         apart = abs(nearest.stamp_ns - stamp_ns)
         if apart > self.slop_ns:
-            self.closest_miss_ns[stream] = min(apart, self.closest_miss_ns.get(stream, apart))
+            if nearest.order > self._matched_at:  # what a stream sent before it stopped is no near miss
+                self.closest_miss_ns[stream] = min(apart, self.closest_miss_ns.get(stream, apart))
             return None
         return nearest
 

@@ -2,6 +2,7 @@
 """Publishes `/diagnostics` once a second, and at once when something gets better or worse; inactive, too."""
 
 import time
+from collections import Counter
 from typing import Final
 
 import rclpy
@@ -59,7 +60,8 @@ class Diagnostics:
     def _observed(self) -> Look:
         site = self._site
         stats, snapshot, config = site.loop.stats(), site.loop.snapshot(), site.settings.now
-        drops, free = all_drops(stats, self._cameras.unmatched), available_bytes()
+        refused, free = Counter(site.check.refused_poses), available_bytes()
+        drops = all_drops(stats, self._cameras.unmatched) - refused
         return Look(
             active=self._active,
             cameras=self._cameras.looks(),
@@ -67,7 +69,7 @@ class Diagnostics:
             stats=stats,
             drops=drops,
             lately=self._recent.look(
-                stats.received + sum(self._cameras.unmatched.values()), drops, stats.steps_skipped
+                stats.received + sum(self._cameras.unmatched.values()), drops, stats.steps_skipped, refused
             ),
             points=0 if snapshot is None else len(snapshot.surface),
             stale_points=stale_points(snapshot),
@@ -75,7 +77,8 @@ class Diagnostics:
             memory_mb=resident_bytes() / 1e6,
             free_mb=None if free is None else free / 1e6,
             queries=site.queries.read(),
-            warnings=tuple(site.check.warnings),
+            faults=tuple(site.check.faults),
+            refused=refused,
         )
 
     def _status(self, found: Finding) -> DiagnosticStatus:

@@ -104,6 +104,7 @@ def _images(look: Look) -> Iterator[Verdict]:
 
 def _transforms(look: Look) -> Iterator[Verdict]:
     yield from _dropped(look, _is_pose)
+    yield from _refused(look)
     yield Level.OK, "every image got its pose" if look.active else "inactive"
 
 
@@ -113,7 +114,7 @@ def _is_pose(cause: str) -> bool:
 
 def _dropped(look: Look, mine: Callable[[str], bool]) -> Iterator[Verdict]:
     """Say what most of the images lately were dropped for, among the causes asked for."""
-    lately, told = look.lately, dict(warning.split(": ", 1) for warning in look.warnings if ": " in warning)
+    lately = look.lately
     drops = {cause: count for cause, count in lately.drops.items() if mine(cause)}
     total = sum(drops.values())
     if total < FEW:
@@ -121,8 +122,22 @@ def _dropped(look: Look, mine: Callable[[str], bool]) -> Iterator[Verdict]:
     share = total / max(lately.received, total)
     level = Level.ERROR if share >= ALL else Level.WARN if share >= MANY else Level.OK
     cause = max(drops, key=lambda c: drops[c])
-    why = told.get(cause) or REMEDIES.get(cause) or "see the self-check and the log"
+    why = _told(look, cause) or REMEDIES.get(cause) or "see the self-check and the log"
     yield level, f"{total} of {max(lately.received, total)} dropped in {lately.seconds:.0f} s, for {cause}: {why}"
+
+
+def _refused(look: Look) -> Iterator[Verdict]:
+    """Say what transforms and poses were refused for; images may be none the worse, as others send good ones."""
+    refused = look.lately.refused
+    if total := sum(refused.values()):
+        cause = max(refused, key=lambda c: refused[c])
+        why = _told(look, cause) or "see the self-check and the log"
+        yield Level.WARN, f"{total} transforms or poses refused in {look.lately.seconds:.0f} s, for {cause}: {why}"
+
+
+def _told(look: Look, cause: str) -> str:
+    """Return what the self-check says of a cause, of each camera."""
+    return "; ".join(fault.said for fault in look.faults if fault.name == cause)
 
 
 def _training(look: Look) -> Iterator[Verdict]:
@@ -176,9 +191,9 @@ def _queries(look: Look) -> Iterator[Verdict]:
 
 
 def _self_check(look: Look) -> Iterator[Verdict]:
-    if look.warnings:
-        more = f" (and {len(look.warnings) - 1} more)" if len(look.warnings) > 1 else ""
-        yield Level.WARN, f"{look.warnings[0]}{more}"
+    if look.faults:
+        more = f" (and {len(look.faults) - 1} more)" if len(look.faults) > 1 else ""
+        yield Level.WARN, f"{look.faults[0]}{more}"
     yield Level.OK, "nothing suspicious"
 
 
@@ -195,7 +210,8 @@ def _image_values(look: Look) -> dict[str, str]:
 
 
 def _transform_values(look: Look) -> dict[str, str]:
-    return {f"refused: {c}": str(n) for c, n in sorted(look.drops.items()) if _is_pose(c)}
+    dropped = {f"dropped: {c}": str(n) for c, n in sorted(look.drops.items()) if _is_pose(c)}
+    return dropped | {f"refused: {c}": str(n) for c, n in sorted(look.refused.items())}
 
 
 def _training_values(look: Look) -> dict[str, str]:
@@ -222,7 +238,7 @@ def _query_values(look: Look) -> dict[str, str]:
 
 
 def _warning_values(look: Look) -> dict[str, str]:
-    return {name: text for name, _, text in (warning.partition(": ") for warning in look.warnings)}
+    return {fault.key: fault.text for fault in look.faults}
 
 
 SUBJECTS: Final[Mapping[str, tuple[Callable[[Look], Iterator[Verdict]], Callable[[Look], dict[str, str]]]]] = {

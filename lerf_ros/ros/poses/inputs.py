@@ -49,6 +49,6 @@ class PoseInputs:
         """Simulated time went back: a recording starts again, and what was recorded is of no use to it."""
         self._site.camera_poses.clear()
 
-    def _refuse(self, error: PoseError) -> None:
+    def _refuse(self, error: PoseError, frame: str) -> None:
         self._site.loop.drop(error.cause)
-        self._site.check.refused(error.cause, str(error))
+        self._site.check.refused_pose(error.cause, str(error), frame)

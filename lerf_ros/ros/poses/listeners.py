@@ -36,7 +36,8 @@ UNSURE_M = 0.02
 UNSURE_RAD = math.radians(2)
 """Odometry that says it may be further off is worth a word."""
 
-Refuse = Callable[[PoseError], None]
+Refuse = Callable[[PoseError, str], None]
+"""Called with what is wrong, and the frame whose pose it was (or the camera)."""
 
 
 class TransformListener:
@@ -140,7 +141,7 @@ def take_transforms(
                 t.header.frame_id, t.child_frame_id, stamp_ns, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w), static=static
             )
         except PoseError as error:
-            refuse(PoseError(error.cause, f"transform of {t.child_frame_id!r}: {error}"))
+            refuse(PoseError(error.cause, f"transform of {t.child_frame_id!r}: {error}"), t.child_frame_id)
 
 
 def take_pose(poses: CameraPoses, camera: str, message: PoseStamped, refuse: Refuse) -> None:
@@ -153,7 +154,7 @@ def take_odometry(
 ) -> None:
     """Record the pose of the body that carries a camera; one that cannot be used goes to `refuse`."""
     if not message.child_frame_id.lstrip("/"):
-        refuse(PoseError("pose_frame", "odometry without child_frame_id: which body's pose is it?"))
+        refuse(PoseError("pose_frame", "odometry without child_frame_id: which body's pose is it?"), camera)
         return
     variances = [float(message.pose.covariance[7 * i]) for i in range(6)]
     metres, radians = (math.sqrt(max(0.0, *part)) for part in (variances[:3], variances[3:]))
@@ -172,7 +173,7 @@ def _take(poses: CameraPoses, camera: str, header: Header, body: str, pose: Pose
             camera, header.frame_id, body, nanoseconds(header.stamp), (p.x, p.y, p.z), (q.x, q.y, q.z, q.w)
         )
     except PoseError as error:
-        refuse(error)
+        refuse(error, body or camera)
 
 
 def matrix_from_pose(pose: Pose) -> Float64[np.ndarray, "4 4"]:

@@ -68,7 +68,7 @@ class PoseWatch:
         """Encoder thread."""
         limit = self._site.settings.now.input.max_speed_mps
         if (text := self._leaps.look(frame, stamp_ns, T_world_cam, limit)) is not None:
-            self._site.check.refused("pose_jump", text)
+            self._site.check.refused("pose_jump", text, frame)
         self._site.check.clear("transforms_stopped", frame)
 
     def _on_missed(self, frame: str, stamp_ns: int, error: PoseError) -> None:
