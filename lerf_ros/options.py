@@ -4,6 +4,7 @@
 import dataclasses
 import difflib
 import math
+import sys
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ def check(opt: Option, value: object) -> Value:
     for number in values:
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
-        if not math.isfinite(number):
+        if isinstance(number, float) and not math.isfinite(number):
             raise ConfigError(f"{opt.key} = {value!r} is not finite")
         if (opt.ge is not None and number < opt.ge) or (opt.le is not None and number > opt.le):
             raise ConfigError(f"{opt.key} = {value!r} is out of range [{opt.ge}, {opt.le}]: {opt.help}")
@@ -76,16 +77,21 @@ def check(opt: Option, value: object) -> Value:
 def _convert(opt: Option, value: object) -> Value:
     """Accept an int for a float and a list for a tuple; nothing else changes type."""
     if opt.type is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return _float(value)
     if opt.type is tuple and isinstance(value, (list, tuple)):
         if opt.element is float and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
-            return tuple(float(v) for v in value)
+            return tuple(_float(v) for v in value)
         if opt.element is str and all(isinstance(v, str) for v in value):
             return tuple(value)
         raise ConfigError(f"{opt.key} = {value!r} must be a list of {opt.element.__name__}")
     if type(value) is not opt.type:
         raise ConfigError(f"{opt.key} = {value!r} must be of type {opt.type_name}, not {type(value).__name__}")
     return value  # type: ignore[return-value]
+
+
+def _float(number: float) -> float:
+    """Return a number as a float, one that is too large for it as infinity."""
+    return float(number) if abs(number) <= sys.float_info.max else math.inf
 
 
 def tree_options(tree: Any) -> Iterator[Option]:

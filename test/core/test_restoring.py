@@ -190,6 +190,13 @@ def test_every_setting_that_shapes_the_fields_is_named() -> None:
     check_fit(older, from_flat({}))
 
 
+@pytest.mark.parametrize("number", [10**400, -(10**400), float("inf"), float("nan")])
+@pytest.mark.parametrize("key", ["field.levels", "workspace.max_m", "keyframes.max_count"])
+def test_settings_that_no_number_can_be_are_refused(key: str, number: float) -> None:
+    with pytest.raises(MapFileError, match=key):
+        check_fit({key: [number] * 3 if key.startswith("workspace") else number}, CONFIG)
+
+
 def test_weights_of_other_shapes_are_refused(saved: Path) -> None:
     snapshot = load_map(saved, None)
     weights = {k: v[:-1] if k == "language.grid.table" else v for k, v in snapshot.weights.items()}
