@@ -16,6 +16,7 @@ from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.core.standing import Relevancy, relevancies
 from lerf_ros.ros.cameras.images import image_from_rgb
+from lerf_ros.ros.outputs.live_images import LiveImages
 from lerf_ros.ros.outputs.topic import STREAM, Topic
 from lerf_ros.ros.outputs.worker import OutputWorker
 from lerf_ros.ros.site import Site
@@ -34,14 +35,17 @@ class HeatOutput:
         self._at = -np.inf
         self._known: tuple[weakref.ref[FieldSnapshot], str, Relevancy | None] | None = None  # the worker's own
         self._timer = site.node.create_timer(TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._images = LiveImages()
         self._active = False
 
     def activate(self) -> None:
-        """Show what the camera sees."""
+        """Show what the camera sees from now on."""
+        self._images.forget(self._site.ingest.newest)
         self._active = True
 
     def deactivate(self) -> None:
         """There are no live images any more."""
+        self._images.forget({})
         self._active = False
 
     def close(self) -> None:
@@ -52,9 +56,12 @@ class HeatOutput:
     def _tick(self) -> None:
         settings = self._site.settings.now.outputs
         now = time.monotonic()
-        if not self._active or not settings.image_hz or now - self._at < 1 / settings.image_hz - TICK_S / 2:
+        if not self._active:
             return
-        image = self._newest(settings.image_camera)
+        self._images.look(self._site.ingest.newest)
+        if not settings.image_hz or now - self._at < 1 / settings.image_hz - TICK_S / 2:
+            return
+        image = self._images.newest(settings.image_camera, settings.image_timeout_s)
         if image is None:
             return
         phrase = settings.phrases[0] if settings.phrases else self._site.queries.last_phrase
@@ -62,10 +69,6 @@ class HeatOutput:
         if self._topic.due((image.camera, image.stamp_ns, phrase, None if snapshot is None else snapshot.step)):
             self._at = now
             self._worker.ask("image", partial(self._publish, image, snapshot, phrase))
-
-    def _newest(self, camera: str) -> PosedImage | None:
-        newest = self._site.ingest.newest
-        return newest.get(camera) if camera else max(newest.values(), key=lambda i: i.stamp_ns, default=None)
 
     def _publish(self, image: PosedImage, snapshot: FieldSnapshot | None, phrase: str) -> None:
         found = None if snapshot is None or not phrase else self._relevancy(snapshot, phrase)
