@@ -10,7 +10,8 @@ from lerf_ros.options import option
 class ChangeConfig:
     """When measured depth or colour contradicts the surface map, and what it takes to believe it."""
 
-    detect: bool = option(True, "Compare new frames with the map; what is gone is dropped, its place relearned first")
+    detect: bool = option(True, "Compare new frames with the map; what is gone is dropped, its place relearned first. "
+                                "All cameras must have depth: with one that has none no change is looked for")
     margin_m: float = option(0.010, "Depth must end this far behind a point to be seen through it, metres ...",
                              ge=0.001, le=1.0)
     margin_per_m2: float = option(0.010, "... and this much farther for each square metre of its depth (stereo noise)",
