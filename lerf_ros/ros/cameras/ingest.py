@@ -80,9 +80,9 @@ class Ingest:
         try:
             image = self._convert(frame)
         except InputError as error:
-            self._check.refused(error.cause, str(error))
+            self._check.refused(error.cause, str(error), frame.camera)
             raise
-        self._check.accepted(image)
+        self._check.accepted(image, frame.camera)
         self.newest = {**self.newest, image.camera: image}  # swapped whole: others read it
         return image
 
