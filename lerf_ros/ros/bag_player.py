@@ -9,8 +9,8 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
-from lerf_ros.ros.cameras.robot_inputs import LATCHED
 from lerf_ros.ros.capture_publisher import CAMERA_QOS
+from lerf_ros.ros.outputs.topic import LATCHED
 from lerf_ros.ros.poses.listeners import DYNAMIC, STATIC
 from lerf_ros.ros.recorded import KINDS
 

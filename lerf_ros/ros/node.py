@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+import rclpy
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from lerf_ros.config import Config
@@ -91,8 +93,15 @@ class LerfNode(LifecycleNode):
         return ended
 
     def _start(self) -> None:
-        if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
+        try:
+            if self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS:
+                return
+            if not rclpy.ok():
+                raise ExternalShutdownException
             raise self._refusal or LerfError("it could not be configured and activated; the log tells why")
+        except BaseException:
+            self.close()  # its threads would keep the process
+            raise
 
     def _attempt(
         self, what: str, work: Callable[[], bool], otherwise: TransitionCallbackReturn
@@ -104,7 +113,10 @@ class LerfNode(LifecycleNode):
             _log.error("cannot be %s: %s", what, error)
             self._refusal = error.with_traceback(None)  # its frames would keep alive what they hold
         except Exception:
-            _log.exception("cannot be %s", what)
+            if rclpy.ok():
+                _log.exception("cannot be %s", what)
+            else:
+                _log.debug("not %s: told to stop meanwhile", what)
         return otherwise
 
     def _configure(self) -> bool:

@@ -52,7 +52,7 @@ def run_program(
         node = make()
     except BAD_ARGUMENTS as error:
         return _refuse(name, error)
-    except (RCLError, InvalidHandle):
+    except (RCLError, InvalidHandle, ExternalShutdownException):
         if rclpy.ok():
             raise
         return 0  # told to stop while it was starting
@@ -101,7 +101,7 @@ def run_node(node: Node, close: Callable[[], bool], threads: int = 1) -> bool:
             executor.spin_once(timeout_sec=0.5)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except RCLError:
+    except (RCLError, InvalidHandle):
         if rclpy.ok():
             raise
     finally:

@@ -168,7 +168,6 @@ def test_a_camera_info_that_changes_is_told_once_and_each_image_keeps_its_own() 
     assert "f 120.0 120.0" in check.warnings[0]
     assert ingest(frame()).intrinsics == COLOR == first.intrinsics
     assert ingest(frame()).intrinsics == COLOR
-    assert ingest.camera_info_changes == 2
     assert len(check.warnings) == 1
 
 
@@ -180,7 +179,6 @@ def test_an_image_that_does_not_fit_the_new_camera_info_changes_nothing() -> Non
         ingest(other)
     ingest(frame())
     assert names(check) == ["image_size"]
-    assert ingest.camera_info_changes == 0
 
 
 def test_each_camera_has_a_size_and_a_lens_of_its_own() -> None:
@@ -197,6 +195,5 @@ def test_each_camera_has_a_size_and_a_lens_of_its_own() -> None:
         assert other.intrinsics == DEPTH
         assert other.mask is not None
         assert other.T_world_cam[2, 3] == 1.0
-    assert ingest.camera_info_changes == 0
     assert set(ingest.newest) == {COLOR_FRAME, "scene_optical_frame"}
     assert "camera_info_changed" not in names(check)

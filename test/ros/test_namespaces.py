@@ -109,7 +109,7 @@ def test_what_is_done_to_one_leaves_the_other_alone(
     assert right.change(CLEANUP)
     assert left.state() == "active"
     assert clients["left"].ask(prompts=["red", "blue"]).results[0].status == QueryResult.FOUND
-    assert programs["right"].stop() == 0
+    assert programs["right"].stop() == 0, programs["right"].output
     assert clients["left"].next_status().trainer_alive
     for manager in (left, right):
         manager.destroy_node()

@@ -24,6 +24,7 @@ from lerf_ros.srv import Query
 pytestmark = pytest.mark.ros
 SMALL = {
     "input.reliability": "reliable",
+    "input.self_filter": "none",
     "input.tf_timeout_s": 0.2,
     "input.max_pixels": 100_000,
     "workspace.min_m": [-0.6, -0.6, -0.2],

@@ -16,7 +16,7 @@ from lerf_ros.config import InputConfig
 from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.errors import InputError
 from lerf_ros.ros.cameras.models import CameraModel
-from lerf_ros.ros.cameras.self_filter import SelfFilter, shared_folder
+from lerf_ros.ros.cameras.self_filter import DISCOVERY_S, SelfFilter, shared_folder
 from lerf_ros.ros.poses.tf_buffer import TfBuffer
 
 STAMP = 5 * 10**9
@@ -218,3 +218,19 @@ def test_packages_are_found_in_all_prefixes(tmp_path: Path, monkeypatch: pytest.
     assert shared_folder("arm") == tmp_path / "b" / "share" / "arm"
     with pytest.raises(LookupError, match="'leg'"):
         shared_folder("leg")
+
+
+def test_auto_looks_for_a_robot_before_it_takes_images_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    auto = dataclasses.replace(NOWAIT, self_filter="auto")
+    seen, robot = image(), SelfFilter(auto, transforms())
+    robot.begin()
+    assert cause(robot, seen) == "self_filter_waiting"
+    robot.descriptions.add(URDF)
+    assert robot.apply(seen, MODEL).mask is not None, "no longer than until there is one"
+    alone = SelfFilter(auto, transforms())
+    alone.begin()
+    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + DISCOVERY_S)
+    assert alone.apply(seen, MODEL) is seen, "nobody tells of a robot"
+    never = SelfFilter(dataclasses.replace(NOWAIT, self_filter="none"), transforms())
+    never.begin()
+    assert never.apply(seen, MODEL) is seen

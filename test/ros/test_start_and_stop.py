@@ -84,13 +84,15 @@ def test_a_replayed_capture_is_mapped_frame_by_frame_and_the_node_ends_cleanly(
         assert "Traceback" not in node.output
 
 
-def test_a_signal_in_the_middle_of_the_start_ends_it_cleanly(ros_environment: Path, encoder: str) -> None:
+@pytest.mark.parametrize("word", ["warming up", "mapping in frame"])
+def test_a_signal_in_the_middle_of_the_start_ends_it_cleanly(ros_environment: Path, encoder: str, word: str) -> None:
     """Its threads run from the last line of the constructor on; KeyboardInterrupt just then once left it hanging."""
     with lerf_node(ros_environment / "early.log", {**SMALL, "encoder.model": encoder}) as node:
-        wait_until(lambda: not node.alive or "mapping in frame" in node.output, "the last word of the constructor", 60)
+        wait_until(lambda: not node.alive or word in node.output, word, 60)
         node.process.send_signal(signal.SIGINT)
         assert node.wait(15) == 0, node.output
         assert "Traceback" not in node.output
+        assert "cannot" not in node.output
 
 
 def test_what_it_cannot_start_with_ends_it_with_a_reason(ros_environment: Path) -> None:

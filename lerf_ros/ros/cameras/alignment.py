@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth brought into the colour image: as it is where the driver has registered it, re-projected where it has not."""
 
+import time
+
 import numpy as np
 from jaxtyping import Float32, Float64
 from sensor_msgs.msg import CompressedImage
@@ -41,12 +43,15 @@ class DepthAlignment:
         self._registered = Undistorter()
         self._separate = Undistorter()
 
-    def depth(self, frame: Frame, model: CameraModel) -> Float32[np.ndarray, "H W"] | None:
+    def depth(
+        self, frame: Frame, model: CameraModel, until: float
+    ) -> Float32[np.ndarray, "H W"] | None:
         """Return the frame's depth (m, 0 where not measured); None: it has none.
 
         Args:
             frame: the messages.
             model: of the colour camera.
+            until: when to wait for a transform no longer (monotonic, seconds).
 
         Raises:
             DepthError: cause as of `read_depth`, ``depth_size``, ``depth_camera_info`` (it is in another frame, and no
@@ -69,7 +74,7 @@ class DepthAlignment:
                 "to the depth camera's, or, if depth is registered to colour, set input.depth_registration: never",
             )
         straight = self._separate.depth(other, raw)
-        T_color_depth = self._between(color, depth, frame) if apart else np.eye(4)
+        T_color_depth = self._between(color, depth, frame, until) if apart else np.eye(4)
         out = register_depth(straight, other.intrinsics, T_color_depth, model.intrinsics)
         if not out.any():
             raise DepthError(
@@ -78,6 +83,6 @@ class DepthAlignment:
             )
         return out
 
-    def _between(self, color: str, depth: str, frame: Frame) -> Float64[np.ndarray, "4 4"]:
+    def _between(self, color: str, depth: str, frame: Frame, until: float) -> Float64[np.ndarray, "4 4"]:
         stamp_ns = nanoseconds(frame.image.header.stamp)
-        return self._transforms.wait(color, depth, stamp_ns, self._config.tf_timeout_s)
+        return self._transforms.wait(color, depth, stamp_ns, max(0.0, until - time.monotonic()))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the messages of one moment to a posed image. Runs in the encoder thread, where it may wait for a transform."""
 
+import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -16,7 +17,7 @@ from lerf_ros.ros.cameras.compressed import rgb_from_compressed
 from lerf_ros.ros.cameras.frame import Frame, Picture, nanoseconds
 from lerf_ros.ros.cameras.images import rgb_from_image
 from lerf_ros.ros.cameras.models import CameraModel, Undistorter, camera_model
-from lerf_ros.ros.cameras.self_filter import SelfFilter
+from lerf_ros.ros.cameras.self_filter import WAITING, SelfFilter
 from lerf_ros.ros.poses.camera_poses import CameraPoses
 from lerf_ros.ros.selfcheck.check import SelfCheck
 
@@ -55,7 +56,6 @@ class Ingest:
     Attributes:
         robot: takes the robot out of images.
         newest: the last image of each camera, moved or not.
-        camera_info_changes: how often a camera's info was another than before.
     """
 
     def __init__(self, config: InputConfig, poses: CameraPoses, now_ns: Callable[[], int], check: SelfCheck) -> None:
@@ -66,7 +66,6 @@ class Ingest:
         if config.use_depth and config.depth_transport == "compressedDepth":
             rvl.decode(rvl.ONE_ZERO, 1)  # compiled or loaded now, not at the first image
         self._cameras: dict[str, _Camera] = {}
-        self.camera_info_changes = 0
         self.robot = SelfFilter(config, poses.transforms)
         self.newest: Mapping[str, PosedImage] = {}
 
@@ -80,38 +79,39 @@ class Ingest:
         try:
             image = self._convert(frame)
         except InputError as error:
-            self._check.refused(error.cause, str(error), frame.camera)
+            if error.cause != WAITING:  # which is no fault
+                self._check.refused(error.cause, str(error), frame.camera)
             raise
         self._check.accepted(image, frame.camera)
         self.newest = {**self.newest, image.camera: image}  # swapped whole: others read it
         return image
 
     def _convert(self, frame: Frame) -> PosedImage:
+        until = time.monotonic() + self._config.tf_timeout_s  # of all that this frame waits for
         stamp_ns = nanoseconds(frame.image.header.stamp)
         self._check_stamp(stamp_ns)
         camera = self._cameras.setdefault(frame.camera, _Camera(self._config, self._poses))
         model = camera_model(frame.info)
         rgb = read_colours(frame.image, self._config)
         straight = camera.undistorter.apply(model, rgb, None)
-        T_world_cam = self._poses.wait(frame.image.header.frame_id, stamp_ns, frame.camera)
+        T_world_cam = self._poses.wait(frame.image.header.frame_id, stamp_ns, frame.camera, until)
         image = PosedImage(
             stamp_ns=stamp_ns,
             rgb=straight.rgb,
-            depth_m=camera.alignment.depth(frame, model),
+            depth_m=camera.alignment.depth(frame, model, until),
             intrinsics=model.intrinsics,
             T_world_cam=T_world_cam,
             camera=frame.image.header.frame_id,
             mask=straight.mask,
         )
         self._compare(camera, model, frame.camera)
-        return self.robot.apply(image, model, frame.camera)
+        return self.robot.apply(image, model, frame.camera, until)
 
     def _compare(self, camera: _Camera, model: CameraModel, name: str) -> None:
         """Tell of a camera that is no longer what it was: keyframes so far keep the intrinsics that they came with."""
         old, camera.model = camera.model, model
         if old is None or old == model:
             return
-        self.camera_info_changes += 1
         self._check.warn(
             "camera_info_changed",
             f"the camera info of {name or 'the camera'} has changed from {_short(old)} to {_short(model)}: new images "

@@ -3,7 +3,6 @@
 
 from functools import partial
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -11,9 +10,8 @@ from std_msgs.msg import String
 from lerf_ros.ros.cameras.ingest import nanoseconds
 from lerf_ros.ros.cameras.inputs import camera_qos
 from lerf_ros.ros.cameras.self_filter import DESCRIPTION
+from lerf_ros.ros.outputs.topic import LATCHED
 from lerf_ros.ros.site import Site
-
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class RobotInputs:
@@ -28,6 +26,7 @@ class RobotInputs:
 
     def activate(self) -> None:
         """Subscribe to what `input.self_filter` names."""
+        self._filter.begin()
         listen, source = self._node.create_subscription, self._config.self_filter
         if source in ("auto", "urdf") and not self._config.self_filter_urdf:
             self._subscriptions.append(listen(String, DESCRIPTION, self._on_description, LATCHED))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the robot itself out of the map: its pixels leave every image, or the image is not used at all.
 
-Works in the encoder thread, where it may wait for transforms and masks; `SelfFilterInputs` only stores messages.
+Works in the encoder thread, where it may wait for transforms and masks; `RobotInputs` only stores messages.
 """
 
 import dataclasses
@@ -25,6 +25,10 @@ from lerf_ros.ros.cameras.mask_topics import Arrivals, MaskTopics
 from lerf_ros.ros.cameras.models import CameraModel
 
 DESCRIPTION = "robot_description"
+DISCOVERY_S = 2.0
+"""How long after activation it may take until who publishes a description or masks is known."""
+
+WAITING = "self_filter_waiting"
 
 _log = logging.getLogger(__name__)
 
@@ -61,24 +65,41 @@ class SelfFilter:
         self.offered: Callable[[str], bool] = lambda topic: False
         self._read: tuple[str, CollisionShapes | RobotDescriptionError] | None = None
         self._housings: set[str] = set()
+        self._found_until = 0.0
 
-    def apply(self, image: PosedImage, model: CameraModel, camera: str = "") -> PosedImage:
+    def begin(self) -> None:
+        """From now on others are looked for: for `DISCOVERY_S` it is not taken that there is no robot to be seen."""
+        self._found_until = time.monotonic() + DISCOVERY_S
+
+    def apply(
+        self, image: PosedImage, model: CameraModel, camera: str = "", until: float | None = None
+    ) -> PosedImage:
         """Return the image without the robot: masked out, and without depth there.
 
         Args:
             image: undistorted.
             model: of the image as it came, and of masks.
             camera: its name in `input.cameras`; empty: the only one.
+            until: when to wait no longer (monotonic, seconds); None: `input.tf_timeout_s` from now.
 
         Raises:
-            InputError: cause ``self_filter_no_urdf``, ``self_filter_urdf`` (cannot be used), ``self_filter_tf``,
-                ``self_filter_no_mask``, ``self_filter_mask`` (cannot be used) or ``self_filter_covered``.
+            InputError: cause ``self_filter_waiting`` (nothing to go by is known yet), ``self_filter_no_urdf``,
+                ``self_filter_urdf`` (cannot be used), ``self_filter_tf``, ``self_filter_no_mask``,
+                ``self_filter_mask`` (cannot be used) or ``self_filter_covered``.
         """
         robot: Bool[np.ndarray, "H W"] | None = None
-        until = time.monotonic() + self._config.tf_timeout_s
-        if self._uses("mask", self.masks.topic(camera)):
+        if until is None:
+            until = time.monotonic() + self._config.tf_timeout_s
+        masked, drawn_too = self._uses("mask", self.masks.topic(camera)), self._uses("urdf", DESCRIPTION)
+        if not (masked or drawn_too) and self._config.self_filter == "auto" and time.monotonic() < self._found_until:
+            raise InputError(
+                WAITING,
+                f"for {DISCOVERY_S:g} s after activation it is waited for who tells where the robot is; set "
+                "input.self_filter to none if no camera sees one",
+            )
+        if masked:
             robot = self.masks.robot(image, model, camera, self._config, until)
-        if self._uses("urdf", DESCRIPTION):
+        if drawn_too:
             drawn = self._drawn(image, until)
             robot = drawn if robot is None else robot | drawn
         if robot is None or not robot.any():

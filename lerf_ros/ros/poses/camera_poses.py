@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a camera was when it took an image: from transforms, or from a topic of poses, or of a body that carries it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from lerf_ros.errors import PoseError
 from lerf_ros.ros.poses.source import PoseSource, Position, Quaternion
 from lerf_ros.ros.poses.tf_buffer import TfBuffer
 from lerf_ros.ros.settings import Settings
+
+NEVER_NS = 2**63
 
 
 @dataclass
@@ -26,6 +29,14 @@ class _Track:
     poses: TfBuffer = field(default_factory=TfBuffer)
     frame: str = ""
     body: str = ""
+
+
+@dataclass(frozen=True)
+class _Miss:
+    """A camera that had no pose: how far what it lacked was known, and how to ask that again."""
+
+    newest: Callable[[], int | None]
+    newest_ns: int | None
 
 
 class CameraPoses:
@@ -47,6 +58,7 @@ class CameraPoses:
         self.found: Callable[[str, int, Float64[np.ndarray, "4 4"]], None] = lambda *_: None
         self.missed: Callable[[str, int, PoseError], None] = lambda *_: None
         self._tracks: dict[str, _Track] = {}  # by camera
+        self._misses: dict[str, _Miss] = {}  # by camera
 
     def record(
         self, camera: str, frame: str, body: str, stamp_ns: int, position: Position, quaternion: Quaternion
@@ -65,22 +77,35 @@ class CameraPoses:
             track.frame, track.body = frame, body
         track.poses.record("frame", "body", stamp_ns, position, quaternion)
 
-    def wait(self, frame_id: str, stamp_ns: int, camera: str = "") -> Float64[np.ndarray, "4 4"]:
-        """Return `T_world_cam` of an image; waits up to `input.tf_timeout_s` for what may still come.
+    def wait(
+        self, frame_id: str, stamp_ns: int, camera: str = "", until: float | None = None
+    ) -> Float64[np.ndarray, "4 4"]:
+        """Return `T_world_cam` of an image; waits for what may still come.
+
+        A camera whose last image had no pose is not waited for until newer transforms of it have come: one that is dead
+        would hold up all others.
 
         Args:
             frame_id: of the image, the camera's optical frame.
             stamp_ns: of the image.
             camera: its name in `input.cameras`; empty: the only one.
+            until: when to wait no longer (monotonic, seconds); None: `input.tf_timeout_s` from now.
 
         Raises:
             PoseError: there is no pose, and which part of it is missing.
         """
         if not frame_id:
             raise PoseError("frame_id_missing", "the image's header.frame_id is empty, so its pose cannot be looked up")
+        if until is None:
+            until = time.monotonic() + self._settings.now.input.tf_timeout_s
+        last = self._misses.pop(camera, None)
+        if last is not None and last.newest() == last.newest_ns:
+            until = 0.0
         try:
-            T_world_cam = self._find(frame_id, stamp_ns, camera)
+            T_world_cam = self._find(frame_id, stamp_ns, camera, until)
         except PoseError as error:
+            newest = self._progress(frame_id, camera, error)
+            self._misses[camera] = _Miss(newest, newest())
             self.missed(frame_id, stamp_ns, error)
             raise
         self.found(frame_id, stamp_ns, T_world_cam)
@@ -88,19 +113,27 @@ class CameraPoses:
 
     def newest_stamp(self, frame_id: str) -> int | None:
         """Return how far transforms from the world to a camera are known; None: not at all, or nothing moves there."""
-        config = self._settings.now.input
-        if config.pose_source != "tf":
-            return None
-        try:
-            return self.transforms.newest_stamp(config.world_frame, frame_id)
-        except PoseError:
-            return None
+        return self._known_until(frame_id) if self._settings.now.input.pose_source == "tf" else None
 
-    def _find(self, frame_id: str, stamp_ns: int, camera: str) -> Float64[np.ndarray, "4 4"]:
+    def _find(self, frame_id: str, stamp_ns: int, camera: str, until: float) -> Float64[np.ndarray, "4 4"]:
         config = self._settings.now.input
         if config.pose_source == "tf":
-            return self.transforms.wait(config.world_frame, frame_id, stamp_ns, config.tf_timeout_s)
-        return self._by_topic(config, frame_id, stamp_ns, camera)
+            return self.transforms.wait(config.world_frame, frame_id, stamp_ns, _left_s(until))
+        return self._by_topic(config, frame_id, stamp_ns, camera, until)
+
+    def _progress(self, frame_id: str, camera: str, error: PoseError) -> Callable[[], int | None]:
+        """Return what tells how far that which was missing is known."""
+        track = self._tracks.get(camera)
+        if self._settings.now.input.pose_source != "tf" and error.cause in ("pose_missing", "pose_extrapolation"):
+            return lambda: None if track is None else track.poses.nearest_stamp("body", NEVER_NS)
+        source = frame_id if track is None or not track.frame else track.body or track.frame
+        return lambda: self._known_until(source)
+
+    def _known_until(self, frame_id: str) -> int | None:
+        try:
+            return self.transforms.newest_stamp(self._settings.now.input.world_frame, frame_id)
+        except PoseError:
+            return None
 
     def clear(self) -> None:
         """Forget all that moves: time has jumped back."""
@@ -115,12 +148,12 @@ class CameraPoses:
         self.transforms.close()
 
     def _by_topic(
-        self, config: InputConfig, frame_id: str, stamp_ns: int, camera: str
+        self, config: InputConfig, frame_id: str, stamp_ns: int, camera: str, until: float
     ) -> Float64[np.ndarray, "4 4"]:
         topic = f"{camera}/{config.pose_source}".lstrip("/")
         track = self._tracks.setdefault(camera, _Track())
         try:
-            T = track.poses.wait("frame", "body", stamp_ns, config.tf_timeout_s)
+            T = track.poses.wait("frame", "body", stamp_ns, _left_s(until))
         except PoseError as error:
             raise _on_topic(topic, stamp_ns, track.poses.nearest_stamp("body", stamp_ns)) from error
         frame, body = track.frame, track.body
@@ -133,20 +166,24 @@ class CameraPoses:
             )
         if frame != config.world_frame.lstrip("/"):
             why = f"poses on {topic!r} are in"
-            T = self._through(config.world_frame, frame, stamp_ns, config.tf_timeout_s, why) @ T
+            T = self._through(config.world_frame, frame, stamp_ns, until, why) @ T
         if body and body != frame_id.lstrip("/"):
-            T = T @ self._through(body, frame_id, stamp_ns, config.tf_timeout_s, "the camera hangs on")
+            T = T @ self._through(body, frame_id, stamp_ns, until, "the camera hangs on")
         return T
 
     def _through(
-        self, target: str, source: str, stamp_ns: int, timeout_s: float, why: str
+        self, target: str, source: str, stamp_ns: int, until: float, why: str
     ) -> Float64[np.ndarray, "4 4"]:
         try:
-            return self.transforms.wait(target, source, stamp_ns, timeout_s)
+            return self.transforms.wait(target, source, stamp_ns, _left_s(until))
         except PoseError as error:
             cause = "pose_frame" if error.cause in ("tf_unknown_frame", "tf_disconnected") else error.cause
             frame = source if why.endswith("in") else target
             raise PoseError(cause, f"{why} {frame!r}, and {target!r} to {source!r} is not on /tf: {error}") from error
+
+
+def _left_s(until: float) -> float:
+    return max(0.0, until - time.monotonic())
 
 
 def _on_topic(topic: str, stamp_ns: int, nearest_ns: int | None) -> PoseError:

@@ -46,7 +46,7 @@ class Leaps:
         )
 
     def forget(self) -> None:
-        """Time has gone back: nothing that was is before what comes."""
+        """Begin anew, because time has gone back: the last poses are later than what comes."""
         self._last.clear()
 
 

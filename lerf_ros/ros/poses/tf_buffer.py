@@ -217,11 +217,6 @@ class TfBuffer:
             at = bisect_left(edge.stamps_ns, stamp_ns, edge.begin)
             return min(edge.stamps_ns[max(at - 1, edge.begin) : at + 1], key=lambda s: abs(s - stamp_ns))
 
-    def parent(self, child: str) -> str | None:
-        """Return the frame that `child` was last given in; None: nobody has told of it."""
-        with self._changed:
-            return self._parents.get(child.lstrip("/"))
-
     def clear(self) -> None:
         """Forget all that moves, e.g. because time has jumped back; what is static stays."""
         with self._changed:
