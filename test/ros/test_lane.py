@@ -41,6 +41,8 @@ def test_a_job_that_fails_is_answered_with_its_error_and_the_next_one_is_done() 
     lane = Lane("test", 8)
     failed = lane.submit(lambda: 1 / 0, lambda reason: f"refused: {reason}")
     assert "ZeroDivisionError" in failed.result(PATIENCE_S)
+    failed = lane.submit(lambda: 1 / 0, lambda reason: "refused", lambda reason: f"failed: {reason}")
+    assert failed.result(PATIENCE_S).startswith("failed: ZeroDivisionError")
     assert lane.submit(lambda: 2, str).result(PATIENCE_S) == 2
     lane.close()
 

@@ -8,13 +8,16 @@ from types import SimpleNamespace
 import pytest
 
 from lerf_ros.config import from_flat
+from lerf_ros.msg import QueryResult
 from lerf_ros.ros.node import LerfNode
 from lerf_ros.ros.outputs.tally import QueryTally
 from lerf_ros.ros.outputs.worker import OutputWorker
 from lerf_ros.ros.services.lane import Lane
+from lerf_ros.ros.services.query import QueryService
 from lerf_ros.ros.services.workers import Workers
 from lerf_ros.ros.settings import Settings
 from lerf_ros.ros.site import Site, Threaded
+from lerf_ros.srv import Query
 
 JOIN_S = 0.4
 
@@ -67,3 +70,9 @@ def test_it_is_a_failure_when_any_thread_is_left_within_one_time_out(hangs: str)
     job.go.set()
     assert workers.join(time.monotonic() + 10)
     assert worker.join(time.monotonic() + 10)
+
+
+def test_a_query_that_failed_says_so_and_not_that_the_map_is_not_ready() -> None:
+    request = Query.Request(prompts=["mug"])
+    assert QueryService.failed(request, Query.Response(), "why").results[0].status == QueryResult.INTERNAL
+    assert QueryService.refuse(request, Query.Response(), "why").results[0].status == QueryResult.NOT_READY

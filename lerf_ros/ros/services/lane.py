@@ -19,6 +19,7 @@ class _Job:
 
     do: Callable[[], Any]
     refuse: Callable[[str], Any]
+    failed: Callable[[str], Any]
     answer: "Future[Any]"
 
 
@@ -39,8 +40,13 @@ class Lane:
         self._thread = threading.Thread(target=self._work, name=f"lerf-{name}", daemon=True)
         self._thread.start()
 
-    def submit(self, do: Callable[[], Any], refuse: Callable[[str], Any]) -> "Future[Any]":
-        """Have `do` done, or answer at once with what `refuse` makes of the reason why not. Never blocks."""
+    def submit(
+        self, do: Callable[[], Any], refuse: Callable[[str], Any], failed: Callable[[str], Any] | None = None
+    ) -> "Future[Any]":
+        """Have `do` done, or answer at once with what `refuse` makes of the reason why not. Never blocks.
+
+        What `do` raises is answered with what `failed` makes of it, or `refuse` where that is not given.
+        """
         answer: Future[Any] = Future()
         with self._changed:
             reason = ""
@@ -49,7 +55,7 @@ class Lane:
             elif len(self._jobs) >= self._limit:
                 reason = f"busy: {len(self._jobs)} requests wait already; ask again later"
             else:
-                self._jobs.append(_Job(do, refuse, answer))
+                self._jobs.append(_Job(do, refuse, failed or refuse, answer))
                 self._changed.notify()
         if reason:
             answer.set_result(refuse(reason))
@@ -76,7 +82,7 @@ class Lane:
                 job.answer.set_result(job.do())
             except Exception as error:
                 _log.exception("a job of %s failed", self._name)
-                job.answer.set_result(job.refuse(f"{type(error).__name__}: {error}"))
+                job.answer.set_result(job.failed(f"{type(error).__name__}: {error}"))
             del job  # it may hold much, and the next may be long in coming
 
     def _next(self) -> _Job | None:

@@ -46,7 +46,7 @@ class Services:
         views = NextViewsService(settings, site.encoder, loop.snapshot, lambda frame: newest_camera(store, frame))
         serve = site.workers.serve
         self._services = [
-            serve(self._node, Query, "~/query", query, on="query", refuse=query.refuse),
+            serve(self._node, Query, "~/query", query, on="query", refuse=query.refuse, failed=query.failed),
             serve(self._node, Render, "~/render", render),
             serve(self._node, SaveMap, "~/save_map", save),
             serve(self._node, LoadMap, "~/load_map", load),

@@ -122,6 +122,12 @@ class QueryService:
         _refuse(request, response, Status.NOT_READY, reason)
         return response
 
+    @staticmethod
+    def failed(request: Query.Request, response: Query.Response, reason: str) -> Query.Response:
+        """Fill the response to a request whose answer went wrong."""
+        _refuse(request, response, Status.INTERNAL, reason)
+        return response
+
 
 def _refuse(request: Query.Request, response: Query.Response, status: Status, message: str) -> None:
     response.message = message

@@ -44,18 +44,21 @@ class Workers:
 
     def serve(
         self, node: Node, kind: Any, name: str, handle: Callable[[Q, A], A], *, on: str = "long",
-        refuse: Callable[[Q, A, str], A] = refused,
+        refuse: Callable[[Q, A, str], A] = refused, failed: Callable[[Q, A, str], A] | None = None,
     ) -> Service:  # fmt: skip
         """Offer a service whose `handle(request, response)` runs in a worker thread (`on`: "query" or "long").
 
         `handle` should not raise: what goes wrong belongs into the response. `refuse(request, response, reason)` fills
-        the response to a request that is not handled: too many wait, the node is taken down, or `handle` raised.
+        the response to a request that is not handled: too many wait, or the node is taken down. `failed`, as `refuse`,
+        to one whose `handle` raised.
         """
         lane = self._lanes[on]
 
         def hand_over(request: Any, response: Any) -> Any:
             return lane.submit(
-                lambda: handle(request, response), lambda reason: refuse(request, kind.Response(), reason)
+                lambda: handle(request, response),
+                lambda reason: refuse(request, kind.Response(), reason),
+                lambda reason: (failed or refuse)(request, kind.Response(), reason),
             )
 
         service = node.create_service(kind, name, hand_over, qos_profile=QoSProfile(depth=DEPTH))
