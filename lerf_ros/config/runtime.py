@@ -33,7 +33,9 @@ class RuntimeConfig:
     command_timeout_s: float = option(
         10.0, "Longest wait for the trainer to run a command", ge=0.1, le=3600.0, when="any time"
     )
-    join_timeout_s: float = option(10.0, "Longest wait for all threads together at shutdown", ge=0.1, le=600.0, when="any time")
+    join_timeout_s: float = option(
+        10.0, "Longest wait for all threads together at shutdown", ge=0.1, le=600.0, when="any time"
+    )
     idle_steps: int = option(
         6000, "Training rests after this many steps without a new keyframe", ge=1, le=10_000_000, when="any time"
     )
