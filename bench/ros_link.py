@@ -18,6 +18,7 @@ from lerf_ros.core.keyframes import PosedImage
 from lerf_ros.demo.processes import Process, environment, free_domain
 from lerf_ros.msg import Status
 from lerf_ros.ros.capture_publisher import CapturePublisher
+from lerf_ros.ros.running import spin_until_done
 from lerf_ros.ros.transport import use_profile
 from lerf_ros.srv import Query
 
@@ -107,7 +108,7 @@ class Link:
         """
         begin = time.perf_counter()
         future = self._query.call_async(Query.Request(prompts=list(phrases)))
-        rclpy.spin_until_future_complete(self._node, future, timeout_sec=ANSWER_S)
+        spin_until_done(self._node, future, ANSWER_S)
         if not future.done():
             raise TimeoutError(f"no answer within {ANSWER_S:g} s; see {self.process.log}")
         return future.result(), 1e3 * (time.perf_counter() - begin)

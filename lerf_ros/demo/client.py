@@ -19,6 +19,7 @@ from tf2_msgs.msg import TFMessage
 from lerf_ros.core.geometry import pose_matrix
 from lerf_ros.demo.processes import REMAPS
 from lerf_ros.msg import GraspTarget, Status
+from lerf_ros.ros.running import spin_until_done
 from lerf_ros.srv import ExecuteGrasp, Query
 
 
@@ -106,8 +107,7 @@ class DemoClient(Node):
         Raises:
             TimeoutError: it is not, in time.
         """
-        rclpy.spin_until_future_complete(self, future, timeout_sec=timeout_s)
-        if not future.done():  # type: ignore[no-untyped-call]
+        if not spin_until_done(self, future, timeout_s):
             raise TimeoutError(f"{what}: no answer within {timeout_s:g} s")
         return future.result()  # type: ignore[no-untyped-call]
 

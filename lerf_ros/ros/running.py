@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.task import Future
 
 from lerf_ros.ros.transport import use_profile
 
@@ -112,6 +114,18 @@ def run_node(node: Node, close: Callable[[], bool], threads: int = 1) -> bool:
         node.destroy_node()
         rclpy.try_shutdown()
     return ended
+
+
+def spin_until_done(node: Node, future: Future, timeout_s: float) -> bool:
+    """Spin a client's node until a future is done; return whether it is.
+
+    rclpy's `spin_until_future_complete` leaves something behind in the executor: after a thousand calls each one takes
+    thirty milliseconds longer, and now and then an answer is missed.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not future.done() and time.monotonic() < deadline:  # type: ignore[no-untyped-call]
+        rclpy.spin_once(node, timeout_sec=min(0.5, timeout_s))
+    return bool(future.done())  # type: ignore[no-untyped-call]
 
 
 def _one_thread() -> Executor:

@@ -13,6 +13,8 @@ from ros_processes import wait_until
 from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage
 
+from lerf_ros.ros.running import spin_until_done
+
 NODES = ("lerf", "sim_robot")
 OTHER = "/other"
 FOUND_S = 60.0
@@ -97,6 +99,6 @@ class Surveyor(Node):
         client = self.create_client(ListParameters, f"/{node}/list_parameters")
         assert client.wait_for_service(15), f"{node} does not list its parameters"
         future = client.call_async(ListParameters.Request())
-        rclpy.spin_until_future_complete(self, future, timeout_sec=15)
+        spin_until_done(self, future, 15)
         self.destroy_client(client)
         return frozenset(future.result().result.names)

@@ -19,6 +19,7 @@ from lerf_ros.msg import Status
 from lerf_ros.ros.cameras.images import image_from_depth, image_from_rgb
 from lerf_ros.ros.cameras.models import info_from_intrinsics
 from lerf_ros.ros.poses.listeners import DYNAMIC, STATIC
+from lerf_ros.ros.running import spin_until_done
 from lerf_ros.srv import Query
 
 CAMERA = "wrist_optical_frame"
@@ -90,7 +91,7 @@ class LerfClient(Node):
         return self._result(self.training_client.call_async(SetBool.Request(data=enabled)))
 
     def _result(self, future: Future) -> object:
-        rclpy.spin_until_future_complete(self, future, timeout_sec=20)
+        spin_until_done(self, future, 20)
         assert future.done(), "no answer within 20 s"
         return future.result()
 

@@ -4,7 +4,6 @@
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
@@ -18,6 +17,8 @@ from rcl_interfaces.srv import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
 from ros_processes import Program, wait_until
+
+from lerf_ros.ros.running import spin_until_done
 
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = (
     Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP, Transition.TRANSITION_ACTIVATE,
@@ -52,8 +53,7 @@ class Manager(Node):
 
     def call(self, name: str, **fields: object) -> Any:
         future = self._asking[name].call_async(self._kinds[name].Request(**fields))
-        rclpy.spin_until_future_complete(self, future, timeout_sec=TIMEOUT_S)
-        assert future.done(), f"{name} gave no answer within {TIMEOUT_S} s"
+        assert spin_until_done(self, future, TIMEOUT_S), f"{name} gave no answer within {TIMEOUT_S} s"
         return future.result()
 
     def change(self, transition: int, label: str = "") -> bool:
