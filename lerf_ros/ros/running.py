@@ -123,9 +123,9 @@ def spin_until_done(node: Node, future: Future, timeout_s: float) -> bool:
     thirty milliseconds longer, and now and then an answer is missed.
     """
     deadline = time.monotonic() + timeout_s
-    while not future.done() and time.monotonic() < deadline:  # type: ignore[no-untyped-call]
+    while not future.done() and time.monotonic() < deadline:
         rclpy.spin_once(node, timeout_sec=min(0.5, timeout_s))
-    return bool(future.done())  # type: ignore[no-untyped-call]
+    return bool(future.done())
 
 
 def _one_thread() -> Executor:
