@@ -92,6 +92,7 @@ def test_an_option_that_does_not_apply_is_refused(tmp_path: Path, given: tuple[o
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_results_of_different_code_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "run_job", eval_jobs.fake_job)
     options = ("--scenes", 2, "--only", "multi_view", "--jobs", 1, "--report", tmp_path / "e.json")

@@ -34,6 +34,7 @@ def ran(folder: Path) -> list[str]:
     return (folder / "ran.txt").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_a_second_run_does_only_what_is_missing(tmp_path: Path) -> None:
     (first,) = evaluate(plan(tmp_path, scenes=1))["default"]
     assert ran(tmp_path) == ["0 default", "0 multi_view"]
