@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an integrator has on the other side of the topics: a client of everything the node offers."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import State, Transition
@@ -13,7 +16,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue, SetPara
 from rcl_interfaces.srv import SetParameters
 from rclpy.client import Client
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_processes import Program, wait_until
+from ros_processes import Program
 from sensor_msgs.msg import Image, PointCloud2
 from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import MarkerArray
@@ -77,14 +80,15 @@ class Watcher(DemoClient):
 
     def spin_until(self, condition: Any, what: str, program: Program, timeout_s: float = 60.0) -> None:
         """Spin until a condition holds, while the node lives."""
-        import rclpy
+        assert self.spins_until(lambda: bool(condition()), program, timeout_s), f"not within {timeout_s} s: {what}"
 
-        def holds() -> bool:
+    def spins_until(self, condition: Callable[[], bool], program: Program, timeout_s: float) -> bool:
+        """Spin until a condition holds or the time is over; return whether it does."""
+        deadline = time.monotonic() + timeout_s
+        while not condition() and time.monotonic() < deadline:
             rclpy.spin_once(self, timeout_sec=0.1)
             assert program.alive, program.output[-3000:]
-            return bool(condition())
-
-        wait_until(holds, what, timeout_s)
+        return condition()
 
     def scan_all(self, program: Program) -> None:
         """Let the arm look at the table from all sides."""
