@@ -181,6 +181,7 @@ def test_a_moved_thing_is_found_where_it_went(world: World) -> None:
     assert moved is not None, "there is no free place on the table"
     client.scan_all(world.node)
     client.settle(world.node)
+    client.spins_until(lambda: client.result(world.phrase).status != QueryResult.STALE, world.node, 120.0)
     found = client.result(world.phrase)
     assert found.status == QueryResult.FOUND, found.message
     assert world.error_m(found) < RIGHT_WITHIN_M
