@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`~/forget_region` and `~/reset`: a part of the map is forgotten, or all of it. Never raise."""
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 
 from std_srvs.srv import Trigger
 
 from lerf_ros.core.phrases import Corner
-from lerf_ros.errors import LerfError
 from lerf_ros.ros.poses.source import PoseSource
-from lerf_ros.ros.services.commands import wait_for
+from lerf_ros.ros.services.commands import told_in, wait_for
 from lerf_ros.ros.services.regions import upright_box
 from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import ForgetRegion
-
-_log = logging.getLogger(__name__)
 
 
 class ForgetRegionService:
@@ -37,7 +33,7 @@ class ForgetRegionService:
     def __call__(self, request: ForgetRegion.Request, response: ForgetRegion.Response) -> ForgetRegion.Response:
         """Fill the response; whatever goes wrong is its message."""
         config = self._settings.now
-        try:
+        with told_in(response, "forgetting a region"):
             low, high = upright_box(
                 request.region_min, request.region_max, request.region_frame, config.input.world_frame, self._transforms
             )
@@ -46,11 +42,6 @@ class ForgetRegionService:
                 response.message = "there is no map yet: nothing to forget"
             else:
                 response.success, response.points_forgotten = True, points
-        except LerfError as error:
-            response.message = str(error)
-        except Exception as error:  # a service callback that raises would take the node down
-            _log.exception("forgetting a region failed")
-            response.message = f"{type(error).__name__}: {error}"
         return response
 
 
@@ -67,12 +58,7 @@ class ResetService:
 
     def __call__(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Fill the response; it is given when the map is gone."""
-        try:
+        with told_in(response, "reset"):
             wait_for(self._reset, self._settings.now.runtime.command_timeout_s)
             response.success, response.message = True, "the map is forgotten; the next frames begin a new one"
-        except LerfError as error:
-            response.message = str(error)
-        except Exception as error:  # a service callback that raises would take the node down
-            _log.exception("reset failed")
-            response.message = f"{type(error).__name__}: {error}"
         return response

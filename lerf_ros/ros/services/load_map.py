@@ -2,7 +2,6 @@
 """`~/load_map`: a worker thread reads and checks a saved map; the trainer takes it up between two steps. Never raises.
 """
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -11,12 +10,9 @@ from lerf_ros.core import search
 from lerf_ros.core.mapfile import load_map, load_state, map_path, read_info
 from lerf_ros.core.mapper import LerfMapper
 from lerf_ros.core.restoring import Restored, check_fit
-from lerf_ros.errors import LerfError
-from lerf_ros.ros.services.commands import wait_for
+from lerf_ros.ros.services.commands import told_in, wait_for
 from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import LoadMap
-
-_log = logging.getLogger(__name__)
 
 
 class LoadMapService:
@@ -35,13 +31,8 @@ class LoadMapService:
 
     def __call__(self, request: LoadMap.Request, response: LoadMap.Response) -> LoadMap.Response:
         """Fill the response; whatever goes wrong is its message."""
-        try:
+        with told_in(response, f"loading map {request.name!r}"):
             self._load(request, response)
-        except LerfError as error:
-            response.message = str(error)
-        except Exception as error:  # a service callback that raises would take the node down
-            _log.exception("loading map %r failed", request.name)
-            response.message = f"{type(error).__name__}: {error}"
         return response
 
     def _load(self, request: LoadMap.Request, response: LoadMap.Response) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`~/next_views`: where the camera should look next, from the newest snapshot. Never raises."""
 
-import logging
 from collections.abc import Callable
 
 from geometry_msgs.msg import PoseArray
@@ -13,12 +12,12 @@ from lerf_ros.core.next_views import NextView, rank_views
 from lerf_ros.core.phrases import phrase_fault
 from lerf_ros.core.snapshot import FieldSnapshot
 from lerf_ros.core.uncertainty import uncertain_surface
-from lerf_ros.errors import LerfError, PromptError, RequestError
+from lerf_ros.errors import PromptError, RequestError
 from lerf_ros.ros.poses.listeners import pose_from_matrix
+from lerf_ros.ros.services.commands import told_in
 from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import NextViews
 
-_log = logging.getLogger(__name__)
 DEFAULT_VIEWS = 5
 MAX_VIEWS = 100
 
@@ -48,7 +47,7 @@ class NextViewsService:
 
     def __call__(self, request: NextViews.Request, response: NextViews.Response) -> NextViews.Response:
         """Fill the response; whatever goes wrong is its message."""
-        try:
+        with told_in(response, f"next views for {request.prompt!r}"):
             snapshot = self._snapshot()
             if snapshot is None:
                 raise RequestError("there is no map yet: look at the workspace once, from anywhere")
@@ -60,11 +59,6 @@ class NextViewsService:
             response.gains = [view.gain for view in views]
             response.success = True
             response.message = "" if views else "no view from views.min_distance_m to views.max_distance_m helps"
-        except LerfError as error:
-            response.message = str(error)
-        except Exception as error:  # a service callback that raises would take the node down
-            _log.exception("next views for %r failed", request.prompt)
-            response.message = f"{type(error).__name__}: {error}"
         return response
 
     def _rank(self, snapshot: FieldSnapshot, request: NextViews.Request) -> list[NextView]:

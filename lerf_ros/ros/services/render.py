@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`~/render`: what a camera would see, by what the newest snapshot has learned. Never raises."""
 
-import logging
 import sys
 from collections.abc import Callable
 
@@ -13,13 +12,13 @@ from lerf_ros.core.encoders import ImageTextEncoder
 from lerf_ros.core.geometry import pose_matrix
 from lerf_ros.core.sightseeing import Sightseer, pinhole
 from lerf_ros.core.snapshot import FieldSnapshot
-from lerf_ros.errors import LerfError, PoseError, RequestError
+from lerf_ros.errors import PoseError, RequestError
 from lerf_ros.ros.cameras.images import image_from_rgb
 from lerf_ros.ros.poses.source import PoseSource
+from lerf_ros.ros.services.commands import told_in
 from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import Render
 
-_log = logging.getLogger(__name__)
 DEFAULT_FOV_RAD = 0.9
 
 
@@ -47,13 +46,8 @@ class RenderService:
 
     def __call__(self, request: Render.Request, response: Render.Response) -> Render.Response:
         """Fill the response; whatever goes wrong is its message."""
-        try:
+        with told_in(response, "rendering"):
             self._render(request, response)
-        except LerfError as error:
-            response.message = str(error)
-        except Exception as error:  # a service callback that raises would take the node down
-            _log.exception("rendering failed")
-            response.message = f"{type(error).__name__}: {error}"
         return response
 
     def _render(self, request: Render.Request, response: Render.Response) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`~/save_map`: the trainer freezes the map between two steps, a worker thread writes it. Never raises."""
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -9,12 +8,10 @@ from pathlib import Path
 from lerf_ros.core.mapfile import map_path, save_map
 from lerf_ros.core.restoring import TrainingState
 from lerf_ros.core.snapshot import FieldSnapshot
-from lerf_ros.errors import LerfError, MapFileError
-from lerf_ros.ros.services.commands import wait_for
+from lerf_ros.errors import MapFileError
+from lerf_ros.ros.services.commands import told_in, wait_for
 from lerf_ros.ros.settings import Settings
 from lerf_ros.srv import SaveMap
-
-_log = logging.getLogger(__name__)
 
 
 class SaveMapService:
@@ -35,16 +32,11 @@ class SaveMapService:
     def __call__(self, request: SaveMap.Request, response: SaveMap.Response) -> SaveMap.Response:
         """Fill the response; whatever goes wrong is its message."""
         runtime = self._settings.now.runtime
-        try:
+        with told_in(response, f"saving map {request.name!r}"):
             path = map_path(Path(runtime.maps_dir).expanduser().resolve(), request.name)
             snapshot, state = wait_for(lambda: self._freeze(runtime.save_keyframes), runtime.command_timeout_s)
             if snapshot is None:
                 raise MapFileError("there is no map yet: no keyframe has come")
             save_map(snapshot, path, self._settings.now, state)
             response.success, response.path, response.training_step = True, str(path), snapshot.step
-        except LerfError as error:
-            response.message = str(error)
-        except Exception as error:  # a service callback that raises would take the node down
-            _log.exception("saving map %r failed", request.name)
-            response.message = f"{type(error).__name__}: {error}"
         return response

@@ -6,8 +6,7 @@ from concurrent.futures import Future
 
 from std_srvs.srv import SetBool
 
-from lerf_ros.errors import LerfError
-from lerf_ros.ros.services.commands import wait_for
+from lerf_ros.ros.services.commands import told_in, wait_for
 from lerf_ros.ros.settings import Settings
 
 
@@ -31,12 +30,10 @@ class TrainingService:
     def __call__(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Fill the response; it is given when no step is running any more (or steps may run again)."""
         timeout_s = self._settings.now.runtime.command_timeout_s
-        try:
+        with told_in(response, "set_training"):
             wait_for(lambda: self._set_training(bool(request.data)), timeout_s)
             response.success = True
             response.message = self._told(bool(request.data))
-        except LerfError as error:
-            response.message = str(error)
         return response
 
     def _told(self, go_on: bool) -> str:
