@@ -19,6 +19,9 @@ CREATED, DOUBT, SINCE, REGION, WEAKLY, MASKED, TESTED = range(7)
 the first of them; number of the changed region it is of (negative: it appeared there); last seen weakly through at;
 masked out of old keyframes; compared with what older ones saw. 0 = none, never."""
 
+WHOLE = 1000
+"""Doubt that a frame with no more than the configured noise adds to a cell; noisy ones add less."""
+
 
 class Cells:
     """An open-addressing hash table of voxels and what was summed up in each.

@@ -13,14 +13,11 @@ from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8
 
 from lerf_ros.config import SurfaceConfig, WorkspaceConfig
 from lerf_ros.core import fusion
-from lerf_ros.core.fusion import DOUBT, REGION, SINCE, Cells
+from lerf_ros.core.fusion import DOUBT, REGION, SINCE, WHOLE, Cells
 from lerf_ros.core.keyframes import KeptImage, PosedImage
 
 SAMPLES_PER_VOXEL = 1.7
 """Along one axis, so that a voxel in view is not skipped between two samples."""
-
-WHOLE = 1000
-"""Doubt (`Cells.notes`) that one frame without much noise gives."""
 
 UNKNOWN = np.iinfo(np.int64).max
 """Region of cells that were stale in a map that was saved: none that the watch has given a number."""

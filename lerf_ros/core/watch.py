@@ -20,7 +20,7 @@ from lerf_ros.core import change
 from lerf_ros.core.change import CONFIRMED, THROUGH, WEAK, Margins, Verdict
 from lerf_ros.core.focus import Place, Window, windows
 from lerf_ros.core.forgetting import masked
-from lerf_ros.core.fusion import CREATED, DOUBT, MASKED, REGION, SINCE, TESTED, WEAKLY, Cells
+from lerf_ros.core.fusion import CREATED, DOUBT, MASKED, REGION, SINCE, TESTED, WEAKLY, WHOLE, Cells
 from lerf_ros.core.glance import Glance
 from lerf_ros.core.keyframes import KeptImage, Keyframe, KeyframeStore
 from lerf_ros.core.regions import AROUND_M, Region, Regions, groups
@@ -33,9 +33,6 @@ OLDER = 48
 
 AT_ONCE = 8
 """Keyframes of a loaded map that are looked at with each new one."""
-
-WHOLE = 1000
-"""What a frame with no more than the configured noise adds to a cell's doubt; noisy ones add less."""
 
 FOOT_VOXELS = 6.0
 """Cells in doubt or seen through weakly, and this near to gone ones, go with them: the foot of a thing, within the
